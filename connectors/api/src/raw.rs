@@ -1,0 +1,91 @@
+//! Rows as they come from a source, undecoded.
+
+use arrow::array::{ArrayRef, BinaryViewArray, StringViewArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use salamander_types::{Position, SplitId};
+use std::sync::Arc;
+
+/// Consecutive rows of one split, in order, undecoded.
+///
+/// Invariants (whoever makes one guarantees them): all arrays are as long as `payload`; row `i` has sequence number
+/// `first_sequence + i` (a reader that meets a gap ends the batch before it); `next` is the position after the last
+/// row. The payload views point into large shared buffers, so decoding to strings needs no copy.
+#[derive(Debug, Clone)]
+pub struct RawBatch {
+    /// Where the rows come from.
+    pub split: SplitId,
+    /// Sequence number of the first row.
+    pub first_sequence: u64,
+    /// One payload a row.
+    pub payload: BinaryViewArray,
+    /// The source's own offset of each row, if it has one beside the sequence number.
+    pub offsets: Option<StringViewArray>,
+    /// When the source took each row, in UTC.
+    pub enqueued: Option<TimestampMicrosecondArray>,
+    /// The key by which the producer chose the partition.
+    pub partition_key: Option<StringViewArray>,
+    /// The producer's own properties, of type [`properties_type`].
+    pub properties: Option<ArrayRef>,
+    /// The position after the last row.
+    pub next: Position,
+    /// Bytes of payload, for budgets and counters.
+    pub bytes: usize,
+}
+
+impl RawBatch {
+    /// Rows in the batch.
+    pub fn len(&self) -> usize {
+        use arrow::array::Array;
+        self.payload.len()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// TIMESTAMP of the SQL language: microseconds in UTC.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// Type of the `_properties` column: `MAP<STRING, STRING>`, values rendered as text.
+pub fn properties_type() -> DataType {
+    let entries = Fields::from(vec![
+        Field::new("key", DataType::Utf8, false),
+        Field::new("value", DataType::Utf8, true),
+    ]);
+    DataType::Map(
+        Arc::new(Field::new("entries", DataType::Struct(entries), false)),
+        false,
+    )
+}
+
+/// The metadata columns that every stream table has behind its declared columns.
+///
+/// `_partition STRING, _sequence_number BIGINT, _offset STRING, _enqueued_time TIMESTAMP, _partition_key STRING,
+/// _properties MAP<STRING, STRING>`.
+pub fn metadata_fields() -> Vec<Field> {
+    vec![
+        Field::new("_partition", DataType::Utf8View, false),
+        Field::new("_sequence_number", DataType::Int64, false),
+        Field::new("_offset", DataType::Utf8View, true),
+        Field::new("_enqueued_time", timestamp_type(), true),
+        Field::new("_partition_key", DataType::Utf8View, true),
+        Field::new("_properties", properties_type(), true),
+    ]
+}
+
+/// Schema of `<table>$bad_records`: one row for each row that didn't decode.
+pub fn bad_records_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("_job", DataType::Utf8View, false),
+        Field::new("_partition", DataType::Utf8View, false),
+        Field::new("_sequence_number", DataType::Int64, false),
+        Field::new("_offset", DataType::Utf8View, true),
+        Field::new("_enqueued_time", timestamp_type(), true),
+        Field::new("body", DataType::BinaryView, true),
+        Field::new("reason", DataType::Utf8View, false),
+    ]))
+}
