@@ -1,1 +1,23 @@
-//! placeholder
+//! The plan nodes of continuous queries, one file each.
+//!
+//! ```text
+//!   EpochSourceExec ─▶ (DataFusion's own filters and projections) ─▶ EpochSinkExec
+//!        │ takes raw batches                                            │ leaves output batches
+//!        └──────────────── EpochContext (in the task context) ──────────┘
+//! ```
+//!
+//! A node holds nothing of an epoch: its input, output and bad rows are in the [`EpochContext`] that travels with the
+//! task context, so one plan runs any number of epochs. [`StreamScanExec`] is the same leaf for an ordinary `SELECT`:
+//! it reads a source from its start to the end that it had when the query began.
+
+pub mod epoch;
+pub mod epoch_sink;
+pub mod epoch_source;
+pub mod stream_rows;
+pub mod stream_scan;
+
+pub use epoch::{EpochContext, EpochOutput, run_epoch};
+pub use epoch_sink::EpochSinkExec;
+pub use epoch_source::EpochSourceExec;
+pub use stream_rows::StreamRows;
+pub use stream_scan::StreamScanExec;

@@ -1,0 +1,184 @@
+//! One epoch: one run of a job's plan over the rows that have arrived since the last.
+
+use arrow::array::RecordBatch;
+use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::StreamExt;
+use parking_lot::Mutex;
+use salamander_connector_api::RawBatch;
+use salamander_types::{Epoch, JobId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Above this many input rows the plan's partitions run on tasks of their own; below, one after the other on the
+/// caller's, since spawning costs more than it saves.
+const SPAWN_ABOVE_ROWS: usize = 16_384;
+
+/// What an epoch's plan reads and leaves. It travels in the session config of the task context, since a reused plan
+/// must not hold anything of one epoch.
+#[derive(Debug)]
+pub struct EpochContext {
+    /// The job.
+    pub job: JobId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Rows for each source of the plan and each plan partition, taken once.
+    inputs: Vec<Vec<Mutex<Vec<RawBatch>>>>,
+    rows: usize,
+    output: Mutex<Vec<RecordBatch>>,
+    bad: Mutex<BTreeMap<usize, Vec<RecordBatch>>>,
+}
+
+/// What an epoch has made.
+#[derive(Debug, Default)]
+pub struct EpochOutput {
+    /// Output rows of the plan, in the sink's schema.
+    pub batches: Vec<RecordBatch>,
+    /// Bad rows by source, in the schema of `$bad_records`.
+    pub bad: BTreeMap<usize, Vec<RecordBatch>>,
+}
+
+impl EpochContext {
+    /// An epoch over these raw batches, one list a source, spread over `partitions` plan partitions by size: few rows
+    /// all go to the first, so that a small epoch pays for one partition only.
+    pub fn new(
+        job: JobId,
+        epoch: Epoch,
+        sources: Vec<Vec<RawBatch>>,
+        partitions: usize,
+    ) -> Self {
+        let rows = sources.iter().flatten().map(RawBatch::len).sum();
+        let spread = if rows > SPAWN_ABOVE_ROWS { partitions } else { 1 };
+        let inputs = sources
+            .into_iter()
+            .map(|batches| spread_batches(batches, spread, partitions))
+            .collect();
+        Self {
+            job,
+            epoch,
+            inputs,
+            rows,
+            output: Mutex::default(),
+            bad: Mutex::default(),
+        }
+    }
+
+    /// Input rows in all.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Takes the input of one source and plan partition; nothing the second time.
+    pub(crate) fn take_input(&self, source: usize, partition: usize) -> Vec<RawBatch> {
+        self.inputs
+            .get(source)
+            .and_then(|p| p.get(partition))
+            .map(|slot| std::mem::take(&mut *slot.lock()))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn leave_output(&self, batch: RecordBatch) {
+        self.output.lock().push(batch);
+    }
+
+    pub(crate) fn leave_bad(&self, source: usize, batch: RecordBatch) {
+        self.bad.lock().entry(source).or_default().push(batch);
+    }
+
+    /// The context of an epoch that is running in this task.
+    ///
+    /// # Errors
+    /// When there is none: the plan is a job's and was run as an ordinary query.
+    pub fn of(context: &TaskContext) -> Result<Arc<Self>> {
+        context
+            .session_config()
+            .get_extension::<Self>()
+            .ok_or_else(|| {
+                DataFusionError::Internal("a job's plan was run outside an epoch".to_owned())
+            })
+    }
+}
+
+/// Batches go round by bytes: the next one to the partition that has least.
+fn spread_batches(
+    batches: Vec<RawBatch>,
+    spread: usize,
+    partitions: usize,
+) -> Vec<Mutex<Vec<RawBatch>>> {
+    let mut lists: Vec<(usize, Vec<RawBatch>)> = vec![(0, Vec::new()); partitions.max(1)];
+    for batch in batches {
+        let least = (0..spread.clamp(1, lists.len()))
+            .min_by_key(|i| lists[*i].0)
+            .unwrap_or(0);
+        lists[least].0 += batch.bytes;
+        lists[least].1.push(batch);
+    }
+    lists.into_iter().map(|(_, l)| Mutex::new(l)).collect()
+}
+
+/// Runs a job's plan (whose root is an [`crate::EpochSinkExec`]) for one epoch.
+///
+/// The epoch has succeeded when every partition has ended and the rows that the sinks report are the rows that they
+/// left: the end of a stream alone is no proof.
+///
+/// # Errors
+/// Whatever a node of the plan reports; and a count that doesn't match.
+pub async fn run_epoch(
+    plan: &Arc<dyn ExecutionPlan>,
+    task: &TaskContext,
+    context: EpochContext,
+) -> Result<EpochOutput> {
+    let context = Arc::new(context);
+    let config = task
+        .session_config()
+        .clone()
+        .with_extension(Arc::clone(&context));
+    let task = Arc::new(
+        TaskContext::new(
+            None,
+            task.session_id(),
+            config,
+            task.scalar_functions().clone(),
+            task.higher_order_functions().clone(),
+            task.aggregate_functions().clone(),
+            task.window_functions().clone(),
+            task.runtime_env(),
+        )
+    );
+    let partitions = plan.output_partitioning().partition_count();
+    let mut reported = 0u64;
+    if context.rows() > SPAWN_ABOVE_ROWS && partitions > 1 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for partition in 0..partitions {
+            let stream = plan.execute(partition, Arc::clone(&task))?;
+            tasks.spawn(drain(stream));
+        }
+        while let Some(joined) = tasks.join_next().await {
+            reported += joined.map_err(|e| DataFusionError::ExecutionJoin(Box::new(e)))??;
+        }
+    } else {
+        for partition in 0..partitions {
+            reported += drain(plan.execute(partition, Arc::clone(&task))?).await?;
+        }
+    }
+    let batches = std::mem::take(&mut *context.output.lock());
+    let bad = std::mem::take(&mut *context.bad.lock());
+    let left: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if left as u64 != reported {
+        return exec_err!(
+            "epoch {}: sinks report {reported} rows, {left} were left",
+            context.epoch
+        );
+    }
+    Ok(EpochOutput { batches, bad })
+}
+
+/// Reads a sink partition to its end and sums the rows that it reports.
+async fn drain(mut stream: datafusion::physical_plan::SendableRecordBatchStream) -> Result<u64> {
+    let mut rows = None;
+    while let Some(batch) = stream.next().await {
+        rows = Some(rows.unwrap_or(0) + crate::epoch_sink::reported_rows(&batch?)?);
+    }
+    rows.ok_or_else(|| DataFusionError::Execution("a sink partition ended without its report".into()))
+}

@@ -1,0 +1,166 @@
+//! The rows of a stream table: declared columns by the table's decoder, then the metadata columns.
+
+use arrow::array::{
+    Array, ArrayRef, BinaryViewBuilder, Int64Array, RecordBatch, RecordBatchOptions,
+    StringViewArray, StringViewBuilder, UInt32Array, new_null_array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::error::ArrowError;
+use salamander_connector_api::{BadRow, Decoder, RawBatch, bad_records_schema, metadata_fields};
+use std::sync::Arc;
+
+/// Turns raw batches into rows of a stream table, for one projection.
+#[derive(Debug, Clone)]
+pub struct StreamRows {
+    decoder: Arc<dyn Decoder>,
+    /// Columns of [`StreamRows::full_schema`] that are wanted, in order.
+    projection: Vec<usize>,
+    /// The declared ones among them, as the decoder takes them.
+    declared: Vec<usize>,
+    schema: SchemaRef,
+}
+
+impl StreamRows {
+    /// Rows of a decoder's table; `projection` holds indices into [`StreamRows::full_schema`], none for all.
+    ///
+    /// # Errors
+    /// When an index is out of range.
+    pub fn try_new(
+        decoder: Arc<dyn Decoder>,
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Self, ArrowError> {
+        let full = Self::full_schema(&decoder.schema());
+        let projection =
+            projection.map_or_else(|| (0..full.fields().len()).collect(), Clone::clone);
+        let schema = Arc::new(full.project(&projection)?);
+        let width = decoder.schema().fields().len();
+        let declared = projection.iter().copied().filter(|c| *c < width).collect();
+        Ok(Self {
+            decoder,
+            projection,
+            declared,
+            schema,
+        })
+    }
+
+    /// The declared columns of a table, and the metadata columns behind them.
+    pub fn full_schema(declared: &Schema) -> Schema {
+        let fields = declared.fields().iter().map(|f| f.as_ref().clone());
+        Schema::new(fields.chain(metadata_fields()).collect::<Vec<_>>())
+    }
+
+    /// The projected schema.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Decodes a raw batch: the good rows with the projected columns, and the bad rows.
+    ///
+    /// # Errors
+    /// When a decoder breaks its contract (columns of other types or lengths than it declared).
+    pub fn rows(&self, raw: &RawBatch) -> Result<(RecordBatch, Vec<BadRow>), ArrowError> {
+        let decoded = self.decoder.decode(raw, &self.declared);
+        let width = self.decoder.schema().fields().len();
+        let kept = decoded.kept.map(UInt32Array::from);
+        let rows = decoded.batch.num_rows();
+        let mut declared = decoded.batch.columns().iter();
+        let mut columns = Vec::with_capacity(self.projection.len());
+        for &column in &self.projection {
+            if column < width {
+                let next = declared.next().ok_or_else(|| {
+                    ArrowError::SchemaError("a decoder left out a projected column".to_owned())
+                })?;
+                columns.push(Arc::clone(next));
+            } else {
+                columns.push(metadata_column(raw, column - width, kept.as_ref())?);
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        Ok((batch, decoded.bad))
+    }
+}
+
+/// One of [`metadata_fields`], for the kept rows.
+fn metadata_column(
+    raw: &RawBatch,
+    index: usize,
+    kept: Option<&UInt32Array>,
+) -> Result<ArrayRef, ArrowError> {
+    let rows = raw.len();
+    let data_type = || metadata_fields()[index].data_type().clone();
+    let all: ArrayRef = match index {
+        0 => Arc::new(repeated(raw.split.as_str(), rows)),
+        1 => Arc::new(sequence_numbers(raw)),
+        2 => optional(raw.offsets.clone().map(|a| Arc::new(a) as ArrayRef), rows, data_type),
+        3 => optional(raw.enqueued.clone().map(|a| Arc::new(a) as ArrayRef), rows, data_type),
+        4 => optional(
+            raw.partition_key.clone().map(|a| Arc::new(a) as ArrayRef),
+            rows,
+            data_type,
+        ),
+        _ => optional(raw.properties.clone(), rows, data_type),
+    };
+    match kept {
+        Some(kept) => take(&all, kept, None),
+        None => Ok(all),
+    }
+}
+
+fn optional(
+    array: Option<ArrayRef>,
+    rows: usize,
+    data_type: impl Fn() -> arrow::datatypes::DataType,
+) -> ArrayRef {
+    array.unwrap_or_else(|| new_null_array(&data_type(), rows))
+}
+
+fn repeated(text: &str, rows: usize) -> StringViewArray {
+    let mut builder = StringViewBuilder::with_capacity(rows).with_deduplicate_strings();
+    for _ in 0..rows {
+        builder.append_value(text);
+    }
+    builder.finish()
+}
+
+fn sequence_numbers(raw: &RawBatch) -> Int64Array {
+    let first = i64::try_from(raw.first_sequence).unwrap_or(i64::MAX);
+    let rows = i64::try_from(raw.len()).unwrap_or(i64::MAX);
+    Int64Array::from_iter_values(first..first.saturating_add(rows))
+}
+
+/// The bad rows of a raw batch as rows of `$bad_records` (schema: [`bad_records_schema`]).
+///
+/// # Errors
+/// When a bad row's index is out of range: the decoder is broken.
+pub fn bad_records(job: &str, raw: &RawBatch, bad: &[BadRow]) -> Result<RecordBatch, ArrowError> {
+    let rows = UInt32Array::from_iter_values(bad.iter().map(|b| b.row));
+    let mut body = BinaryViewBuilder::with_capacity(bad.len());
+    for b in bad {
+        // Copied, so that a few bad rows don't hold on to the whole payload buffer.
+        let row = b.row as usize;
+        if row >= raw.len() {
+            return Err(ArrowError::InvalidArgumentError(format!(
+                "bad row {row} of a batch of {}",
+                raw.len()
+            )));
+        }
+        if raw.payload.is_null(row) {
+            body.append_null();
+        } else {
+            body.append_value(raw.payload.value(row));
+        }
+    }
+    let reasons = StringViewArray::from_iter_values(bad.iter().map(|b| b.reason.as_str()));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(repeated(job, bad.len())),
+        metadata_column(raw, 0, Some(&rows))?,
+        metadata_column(raw, 1, Some(&rows))?,
+        metadata_column(raw, 2, Some(&rows))?,
+        metadata_column(raw, 3, Some(&rows))?,
+        Arc::new(body.finish()),
+        Arc::new(reasons),
+    ];
+    RecordBatch::try_new(bad_records_schema(), columns)
+}
