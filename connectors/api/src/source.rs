@@ -58,6 +58,14 @@ pub struct SourceDescription {
 pub enum Take {
     /// Rows.
     Batch(RawBatch),
+    /// Rows that no longer exist: the source's retention took them before they were read, and the source's options
+    /// allow going on behind them. The engine records the gap as a bad record; the reader stands at `to`.
+    Gap {
+        /// Sequence number of the first missing row.
+        from: u64,
+        /// Sequence number of the row after the last missing one.
+        to: u64,
+    },
     /// Nothing yet: the reader notifies when there is.
     Empty,
     /// Nothing any more: the split has ended.
