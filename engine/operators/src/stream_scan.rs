@@ -79,6 +79,12 @@ impl Reading {
         loop {
             match self.reader.take(ROWS, BYTES).map_err(external)? {
                 Take::Finished => return Ok(None),
+                Take::Gap { to, .. } => {
+                    // A SELECT reads what is there; only a job records what is not.
+                    if self.end.is_some_and(|end| to >= end) {
+                        return Ok(None);
+                    }
+                }
                 Take::Empty => self.notify.notified().await,
                 Take::Batch(raw) => {
                     let Some(raw) = self.cut(raw) else {
