@@ -1,1 +1,24 @@
-//! placeholder
+//! From statements to plans. Nothing runs here: no source is read, no file opened, no task started.
+//!
+//! ```text
+//!   sqlparser Query ─▶ names bound by [`Tables`] ─▶ LogicalPlan ─▶ optimiser ─┬─▶ batch: an ordinary DataFusion plan
+//!                                                                             └─▶ job: row-wise check, target's types,
+//!                                                                                 EpochSourceExec … EpochSinkExec
+//! ```
+//!
+//! The same query text means the same rows either way; only the leaves differ. What a table *is* (a stream with its
+//! source and decoder, a provider over files and the hot tail, a view's query) the head says through [`Tables`].
+
+pub mod arrow_types;
+mod binding;
+pub mod error;
+pub mod job;
+pub mod session;
+pub mod tables;
+mod wildcard;
+
+pub use arrow_types::{arrow_schema, arrow_type};
+pub use error::PlanError;
+pub use job::{JobInput, JobPlan, JobTarget};
+pub use session::Planner;
+pub use tables::{Relation, StreamRelation, Tables};

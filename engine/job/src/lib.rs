@@ -1,1 +1,28 @@
-//! placeholder
+//! Jobs: the epoch loop and the checkpoint protocol.
+//!
+//! ```text
+//!            ┌───────────── run (IO shell, one task a job) ─────────────┐
+//!  readers ─▶│ take ─▶ run_epoch ─▶ publish to live tables              │
+//!            │            │                                             │
+//!            │            ▼ events            effects                   │
+//!            │        protocol (pure) ──▶ Write · Commit · PlanRolls · Roll · Done
+//!            └──────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! [`protocol`] decides and touches nothing; [`run`] carries out and decides nothing; [`supervisor`] begins a new
+//! generation after a failure. Exactly once rests on the log alone: a generation begins by winning a log number and
+//! restores only what precedes it, and one manifest commits source positions and segments together.
+
+pub mod error;
+pub mod inputs;
+pub mod protocol;
+pub mod run;
+pub mod spec;
+pub mod status;
+pub mod supervisor;
+
+pub use error::JobError;
+pub use protocol::Ending;
+pub use spec::{JobEnvironment, JobOptions, JobSpec, SinkTable};
+pub use status::{JobPhase, JobStatus};
+pub use supervisor::JobHandle;

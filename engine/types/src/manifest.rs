@@ -18,9 +18,9 @@ use thiserror::Error;
 pub const MANIFEST_FORMAT: u32 = 1;
 
 /// A state that is the fold of a log's entries.
-pub trait LogState: Clone + Default + Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait LogState: Clone + std::fmt::Debug + Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// One change.
-    type Entry: Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
+    type Entry: Clone + std::fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// Applies one change.
     ///

@@ -1,0 +1,181 @@
+//! Names in a query bound to providers: DataFusion's catalog traits over [`Tables`], for one statement.
+
+use crate::error::PlanError;
+use crate::session::Planner;
+use crate::tables::{Relation, StreamRelation, Tables};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider, ViewTable};
+use datafusion::common::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
+use salamander_operators::{EpochSourceExec, StreamRows, StreamScanExec};
+use std::sync::Arc;
+
+/// The one catalog's name.
+pub(crate) const CATALOG: &str = "salamander";
+
+/// How the leaves of a plan read.
+#[derive(Debug, Clone)]
+pub(crate) enum Reading {
+    /// A query that ends.
+    Batch,
+    /// A job: leaves take an epoch's input. The scans are noted as they are planned.
+    Continuous { scans: Arc<Mutex<Vec<StreamRelation>>>, partitions: usize },
+}
+
+/// One statement's view of the catalog.
+#[derive(Debug, Clone)]
+pub(crate) struct Binding {
+    pub(crate) planner: Planner,
+    pub(crate) tables: Arc<dyn Tables>,
+    pub(crate) reading: Reading,
+    /// How many views deep: a view can't contain itself.
+    pub(crate) depth: usize,
+}
+
+/// A view of a view of a view …: deeper than this, it is a circle.
+const DEEPEST: usize = 32;
+
+impl CatalogProviderList for Binding {
+    fn register_catalog(&self, _: String, _: Arc<dyn CatalogProvider>) -> Option<Arc<dyn CatalogProvider>> {
+        None
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.to_owned()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        name.eq_ignore_ascii_case(CATALOG).then(|| Arc::new(self.clone()) as _)
+    }
+}
+
+impl CatalogProvider for Binding {
+    fn schema_names(&self) -> Vec<String> {
+        vec![]
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        let database = name.to_lowercase();
+        self.tables
+            .has_database(&database)
+            .then(|| Arc::new(Database { binding: self.clone(), database }) as _)
+    }
+}
+
+#[derive(Debug)]
+struct Database {
+    binding: Binding,
+    database: String,
+}
+
+#[async_trait]
+impl SchemaProvider for Database {
+    fn table_names(&self) -> Vec<String> {
+        self.binding.tables.table_names(&self.database)
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let name = name.to_lowercase();
+        let relation = self.binding.tables.relation(&self.database, &name).await.map_err(external)?;
+        Ok(match relation {
+            None => None,
+            Some(Relation::Table(provider)) => Some(provider),
+            Some(Relation::Stream(stream)) => {
+                Some(Arc::new(StreamTable::new(stream, self.binding.reading.clone())) as _)
+            }
+            Some(Relation::View { database, query, columns }) => {
+                Some(self.view(&name, &database, &query, &columns).await?)
+            }
+        })
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.binding.tables.has_table(&self.database, &name.to_lowercase())
+    }
+}
+
+impl Database {
+    async fn view(
+        &self,
+        name: &str,
+        database: &str,
+        query: &sqlparser::ast::Query,
+        columns: &[String],
+    ) -> Result<Arc<dyn TableProvider>> {
+        if self.binding.depth >= DEEPEST {
+            return Err(external(PlanError::Invalid(format!("view {name} contains itself"))));
+        }
+        let inner = Binding { depth: self.binding.depth + 1, ..self.binding.clone() };
+        let mut plan = Box::pin(inner.plan(database, query)).await?;
+        if !columns.is_empty() {
+            let fields = plan.schema().columns();
+            if fields.len() != columns.len() {
+                let message = format!("view {name} names {} columns, its query has {}", columns.len(), fields.len());
+                return Err(external(PlanError::Invalid(message)));
+            }
+            let renamed = fields.into_iter().zip(columns).map(|(f, c)| Expr::Column(f).alias(c));
+            plan = LogicalPlanBuilder::from(plan).project(renamed)?.build()?;
+        }
+        Ok(Arc::new(ViewTable::new(plan, Some(query.to_string()))))
+    }
+}
+
+pub(crate) fn external(error: PlanError) -> DataFusionError {
+    match error {
+        PlanError::DataFusion(error) => error,
+        other => DataFusionError::External(Box::new(other)),
+    }
+}
+
+/// A stream table as a provider: declared columns, then metadata columns.
+#[derive(Debug)]
+pub(crate) struct StreamTable {
+    stream: StreamRelation,
+    reading: Reading,
+    schema: SchemaRef,
+}
+
+impl StreamTable {
+    fn new(stream: StreamRelation, reading: Reading) -> Self {
+        let schema = Arc::new(StreamRows::full_schema(&stream.decoder.schema()));
+        Self { stream, reading, schema }
+    }
+}
+
+#[async_trait]
+impl TableProvider for StreamTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows = StreamRows::try_new(Arc::clone(&self.stream.decoder), projection)?;
+        let name = self.stream.name.clone();
+        match &self.reading {
+            Reading::Continuous { scans, partitions } => {
+                let mut scans = scans.lock();
+                scans.push(self.stream.clone());
+                Ok(Arc::new(EpochSourceExec::new(name, scans.len() - 1, rows, *partitions)))
+            }
+            Reading::Batch => {
+                let source = Arc::clone(&self.stream.source);
+                let description =
+                    source.describe().await.map_err(|e| DataFusionError::External(Box::new(e)))?;
+                Ok(Arc::new(StreamScanExec::new(name, source, description, rows)))
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Continuous plans: what a job runs each epoch.
+//!
+//! A job's query must work row by row (projections, filters, unnesting, UNION ALL over streams): such a plan needs no
+//! state, and splitting its input into epochs changes nothing. Everything else is refused here, naming the part.
+
+use crate::binding::Reading;
+use crate::error::PlanError;
+use crate::session::{Planner, project_to};
+use crate::tables::{StreamRelation, Tables};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, TryCast, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::scalar::ScalarValue;
+use parking_lot::Mutex;
+use salamander_operators::EpochSinkExec;
+use salamander_types::TableId;
+use sqlparser::ast::Query;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Where a job's rows go.
+#[derive(Debug, Clone)]
+pub struct JobTarget {
+    /// The table's qualified name, for people.
+    pub name: String,
+    /// Its columns, partition columns last.
+    pub schema: SchemaRef,
+    /// The columns that the query's columns go to (lower case), in order; empty for all. Others become NULL.
+    pub columns: Vec<String>,
+}
+
+/// A stream that a job reads.
+#[derive(Debug, Clone)]
+pub struct JobInput {
+    /// The stream.
+    pub stream: StreamRelation,
+    /// The scans of the plan that read it: each takes the same rows.
+    pub scans: Vec<usize>,
+}
+
+/// A job's plan.
+#[derive(Debug, Clone)]
+pub struct JobPlan {
+    /// What it reads, each stream once.
+    pub inputs: Vec<JobInput>,
+    /// Scans in the plan.
+    pub scans: usize,
+    /// Plan partitions of each scan.
+    pub partitions: usize,
+    /// The optimised logical plan, for EXPLAIN.
+    pub logical: LogicalPlan,
+    /// What runs each epoch; its root is an `EpochSinkExec`.
+    pub physical: Arc<dyn ExecutionPlan>,
+    /// Session, environment and functions of a run.
+    pub task: Arc<TaskContext>,
+}
+
+impl JobPlan {
+    /// The tables that it reads.
+    pub fn reads(&self, table: &TableId) -> bool {
+        self.inputs.iter().any(|i| i.stream.id == *table)
+    }
+}
+
+impl Planner {
+    /// Plans `INSERT INTO target query` as a job.
+    ///
+    /// # Errors
+    /// When the query doesn't plan, doesn't fit the target, reads no stream, or has a part that needs state.
+    pub async fn job(
+        &self,
+        tables: Arc<dyn Tables>,
+        database: &str,
+        query: &Query,
+        target: &JobTarget,
+        partitions: usize,
+    ) -> Result<JobPlan, PlanError> {
+        let scans = Arc::new(Mutex::new(Vec::new()));
+        let reading = Reading::Continuous { scans: Arc::clone(&scans), partitions };
+        let binding = self.binding(tables, reading);
+        let state = binding.state(database);
+        let plan = binding.plan(database, query).await?;
+        let plan = fit(plan, target)?;
+        let logical = state.optimize(&plan)?;
+        check_row_wise(&logical)?;
+        let input = state.query_planner().create_physical_plan(&logical, &state).await?;
+        let physical: Arc<dyn ExecutionPlan> = Arc::new(EpochSinkExec::new(target.name.clone(), input));
+        let scanned = std::mem::take(&mut *scans.lock());
+        if scanned.is_empty() {
+            return Err(PlanError::Invalid(
+                "the query reads no stream; a job needs one in FROM (a table of connector eventhubs, files or \
+                 generator)"
+                    .to_owned(),
+            ));
+        }
+        Ok(JobPlan {
+            scans: scanned.len(),
+            inputs: by_stream(scanned),
+            partitions,
+            logical,
+            physical,
+            task: state.task_ctx(),
+        })
+    }
+}
+
+fn by_stream(scanned: Vec<StreamRelation>) -> Vec<JobInput> {
+    let mut inputs: Vec<JobInput> = Vec::new();
+    for (scan, stream) in scanned.into_iter().enumerate() {
+        match inputs.iter_mut().find(|i| i.stream.id == stream.id) {
+            Some(input) => input.scans.push(scan),
+            None => inputs.push(JobInput { stream, scans: vec![scan] }),
+        }
+    }
+    inputs
+}
+
+/// Casts the query's columns to the target's, position by position. A value that doesn't cast becomes NULL, as in
+/// Spark with ANSI mode off.
+pub(crate) fn fit(plan: LogicalPlan, target: &JobTarget) -> Result<LogicalPlan, PlanError> {
+    let given = plan.schema().columns();
+    let wanted = target_columns(target)?;
+    if given.len() != wanted.len() {
+        return Err(PlanError::Invalid(format!(
+            "the query has {} columns, {} takes {}: {}",
+            given.len(),
+            target.name,
+            wanted.len(),
+            wanted.join(", ")
+        )));
+    }
+    let expressions = target.schema.fields().iter().map(|field| {
+        let expression = match wanted.iter().position(|w| w == field.name()) {
+            None => lit(ScalarValue::try_from(field.data_type())?),
+            Some(at) => {
+                let column = Expr::Column(given[at].clone());
+                let from = plan.schema().field(at).data_type();
+                if from == field.data_type() {
+                    column
+                } else {
+                    Expr::TryCast(TryCast::new(Box::new(column), field.data_type().clone()))
+                }
+            }
+        };
+        Ok(expression.alias(field.name()))
+    });
+    let expressions = expressions.collect::<Result<Vec<_>, datafusion::common::DataFusionError>>()?;
+    Ok(project_to(plan, expressions)?)
+}
+
+fn target_columns(target: &JobTarget) -> Result<Vec<String>, PlanError> {
+    if target.columns.is_empty() {
+        return Ok(target.schema.fields().iter().map(|f| f.name().clone()).collect());
+    }
+    let mut seen = HashSet::new();
+    for column in &target.columns {
+        if target.schema.column_with_name(column).is_none() {
+            return Err(PlanError::Invalid(format!("{} has no column '{column}'", target.name)));
+        }
+        if !seen.insert(column) {
+            return Err(PlanError::Invalid(format!("column '{column}' is named twice")));
+        }
+    }
+    Ok(target.columns.clone())
+}
+
+/// Refuses what needs state or never ends.
+fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
+    let mut refused = None;
+    plan.apply_with_subqueries(|node| {
+        let part = match node {
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::TableScan(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::Unnest(_) => return Ok(TreeNodeRecursion::Continue),
+            LogicalPlan::Aggregate(_) => "an aggregate (GROUP BY)",
+            LogicalPlan::Distinct(_) => "DISTINCT",
+            LogicalPlan::Join(_) => "a join",
+            LogicalPlan::Window(_) => "a window function (OVER)",
+            LogicalPlan::Sort(_) => "ORDER BY",
+            LogicalPlan::Limit(_) => "LIMIT",
+            LogicalPlan::Subquery(_) => "a subquery in an expression",
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => "a part without a stream (VALUES, SELECT without FROM)",
+            LogicalPlan::RecursiveQuery(_) => "a recursive query",
+            _ => "this kind of query",
+        };
+        refused = Some(part);
+        Ok(TreeNodeRecursion::Stop)
+    })?;
+    match refused {
+        None => Ok(()),
+        Some(part) => Err(PlanError::Invalid(format!(
+            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL). Run it as an ordinary \
+             SELECT over the job's table instead"
+        ))),
+    }
+}
