@@ -1,0 +1,50 @@
+//! Why a job's generation ended.
+
+use datafusion::common::DataFusionError;
+use salamander_connector_api::ConnectorError;
+use salamander_hive::HiveError;
+use salamander_planner::error::{datafusion_kind, datafusion_message};
+use salamander_storage::LogError;
+use salamander_types::ErrorKind;
+use thiserror::Error;
+
+/// Whatever ends a generation.
+#[derive(Debug, Error)]
+pub enum JobError {
+    /// A source or an external sink.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    /// The job's log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A table: segments, rolls.
+    #[error(transparent)]
+    Table(#[from] HiveError),
+    /// The plan.
+    #[error("epoch failed: {}", datafusion_message(.0))]
+    Epoch(#[from] DataFusionError),
+    /// Another generation rules the log: this process must not touch it any more.
+    #[error("another engine has taken over job {0}")]
+    Fenced(String),
+    /// The source is not the one that the job began with.
+    #[error("{0}")]
+    SourceChanged(String),
+    /// A task of the job's own ended without an answer.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl JobError {
+    /// What the supervisor must do: try again (`Transient`, `Internal`), stop (`Fenced`), or wait for a person.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Connector(e) => e.kind,
+            Self::Log(e) => e.kind(),
+            Self::Table(e) => e.kind(),
+            Self::Epoch(e) => datafusion_kind(e),
+            Self::Fenced(_) => ErrorKind::Fenced,
+            Self::SourceChanged(_) => ErrorKind::Invalid,
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}

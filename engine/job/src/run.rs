@@ -1,0 +1,566 @@
+//! One generation of a job: the IO shell around [`crate::protocol`].
+//!
+//! One task owns everything and never waits while there is something to do; slow work (segments, manifests, rolls)
+//! runs in tasks of its own that answer through a channel. Backpressure: while more than
+//! [`crate::JobOptions::uncommitted_bytes`] of rows are not committed, no epoch takes input, so the readers' buffers
+//! fill and the links stop granting credit.
+
+use crate::error::JobError;
+use crate::inputs::{Inputs, Look, Taken};
+use crate::protocol::{Effect, Ending, Event, Protocol};
+use crate::spec::{JobEnvironment, JobSpec, SinkTable, Target};
+use crate::status::{JobPhase, SharedStatus};
+use arrow::array::RecordBatch;
+use salamander_hive::{cleanup, roll, segment};
+use salamander_operators::{EpochContext, EpochOutput, run_epoch};
+use salamander_storage::{Commit, Head, Loaded, Log, LogContext};
+use salamander_types::manifest::{Counters, JobEntry, JobPlan, JobState, LogState, Roll, Segment, TableState};
+use salamander_types::{Cursor, Epoch, Generation, LogNumber, TableId};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Answers that wait for the job's task: few are ever under way.
+const ANSWERS: usize = 64;
+
+/// What the tasks of a job answer.
+#[derive(Debug)]
+enum Answer {
+    Event(Event),
+    Won { head: Head, state: Box<JobState>, up_to: Epoch },
+    NewSplits(Vec<JobEntry>),
+    Failed(JobError),
+}
+
+/// Rows of one epoch and table that are published but not yet in a segment.
+#[derive(Debug)]
+struct Unwritten {
+    epoch: Epoch,
+    table: TableId,
+    batches: Vec<RecordBatch>,
+}
+
+struct Tenure {
+    spec: Arc<JobSpec>,
+    environment: JobEnvironment,
+    status: SharedStatus,
+    log: Arc<Log<JobState>>,
+    head: Head,
+    state: JobState,
+    protocol: Protocol,
+    inputs: Inputs,
+    epoch: Epoch,
+    counters: Counters,
+    unwritten: Vec<Unwritten>,
+    /// Payload bytes by epoch that are not committed.
+    uncommitted: VecDeque<(Epoch, usize)>,
+    uncommitted_bytes: usize,
+    tasks: JoinSet<()>,
+    answers: mpsc::Receiver<Answer>,
+    answer: mpsc::Sender<Answer>,
+    pace: Pace,
+    done: bool,
+}
+
+/// How a generation came to its end without a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// By the process's end.
+    Paused,
+    /// For good.
+    Finished(String),
+}
+
+/// Runs one generation: wins it, restores, runs epochs until told to end or something fails.
+///
+/// # Errors
+/// Whatever failed. Dropping the future ends all of the generation's tasks.
+pub async fn run_generation(
+    spec: Arc<JobSpec>,
+    environment: JobEnvironment,
+    status: SharedStatus,
+    mut ending: watch::Receiver<Option<Ending>>,
+) -> Result<Ended, JobError> {
+    let mut generation = Tenure::begin(spec, environment, status).await?;
+    if let Some(reason) = generation.state.finished.clone() {
+        return Ok(Ended::Finished(reason));
+    }
+    generation.run(&mut ending).await?;
+    match generation.state.finished {
+        Some(reason) => Ok(Ended::Finished(reason)),
+        None => Ok(Ended::Paused),
+    }
+}
+
+/// The job's log.
+pub fn open_log(spec: &JobSpec, environment: &JobEnvironment) -> Log<JobState> {
+    let context = LogContext {
+        writer: environment.writer.clone(),
+        clock: Arc::clone(&environment.clock),
+        entropy: Arc::clone(&environment.entropy),
+    };
+    let name = spec.id.as_str().to_owned();
+    Log::new(Arc::clone(&environment.store), environment.log_folder.clone(), name, context)
+}
+
+impl JobSpec {
+    /// All tables that the job writes.
+    fn sinks(&self) -> impl Iterator<Item = &SinkTable> {
+        self.target.table().into_iter().chain(self.bad_records.values())
+    }
+
+    fn sink(&self, table: &TableId) -> Result<&SinkTable, JobError> {
+        self.sinks()
+            .find(|s| s.layout.id == *table)
+            .ok_or_else(|| JobError::Internal(format!("table {table} stands in the log of job {}, not in its plan", self.id)))
+    }
+
+    /// What a generation's first manifest says beside its number.
+    fn opening(&self, loaded: Option<&Loaded<JobState>>) -> Vec<JobEntry> {
+        let state = loaded.map(|l| &l.state);
+        let plan = JobPlan {
+            job: self.id.clone(),
+            name: self.name.clone(),
+            sql: self.sql.clone(),
+            engine: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let mut entries = Vec::new();
+        if state.is_none_or(|s| s.plan.as_ref() != Some(&plan) && s.finished.is_none()) {
+            entries.push(JobEntry::Plan(plan));
+        }
+        for sink in self.sinks() {
+            let layout = &sink.layout;
+            if state.is_none_or(|s| !s.tables.contains_key(&layout.id)) {
+                entries.push(JobEntry::Table {
+                    table: layout.id.clone(),
+                    location: layout.store_url.clone(),
+                    partition_columns: layout.partition_columns.clone(),
+                });
+            }
+        }
+        entries
+    }
+}
+
+impl Tenure {
+    /// Wins a generation, restores from what precedes it, and opens the sources.
+    async fn begin(spec: Arc<JobSpec>, environment: JobEnvironment, status: SharedStatus) -> Result<Self, JobError> {
+        status.update(|s| s.phase = JobPhase::Starting);
+        let look = Look::at(&spec.plan.inputs).await?;
+        let log = Arc::new(open_log(&spec, &environment));
+        let Loaded { head, state, .. } = log.open_generation(|loaded| spec.opening(loaded)).await?;
+        let mut state: JobState = (*state).clone();
+        let mut head = head;
+        for sink in spec.sinks() {
+            let table = Arc::new(state.tables.get(&sink.layout.id).cloned().unwrap_or_default());
+            sink.live.reset(&spec.id, head.number, table);
+        }
+        look.check(&spec.plan.inputs, &state)?;
+        // Start positions are committed before the first epoch.
+        let entries = look.entries(&spec.plan.inputs, &state)?;
+        if !entries.is_empty() && state.finished.is_none() {
+            (head, state) = commit(&log, &spec, &head, &state, entries).await?;
+        }
+        let inputs = Inputs::open(&spec.plan.inputs, spec.plan.scans, &state, &look).await?;
+        let half_done =
+            state.tables.iter().flat_map(|(t, s)| s.rolls.values().map(|r| (t.clone(), r.clone()))).collect();
+        let (protocol, effects) = Protocol::begin(state.counters, half_done);
+        let (answer, answers) = mpsc::channel(ANSWERS);
+        let counters = state.counters;
+        let pace = Pace::new(spec.options.fixed_cost_percent);
+        status.update(|s| {
+            s.phase = JobPhase::Running;
+            s.generation = head.generation;
+            s.log_number = head.number;
+            s.epoch = Epoch(0);
+            s.counters = counters;
+            s.committed = counters;
+        });
+        let mut this = Self {
+            spec,
+            environment,
+            status,
+            log,
+            head,
+            state,
+            protocol,
+            inputs,
+            epoch: Epoch(0),
+            counters,
+            unwritten: Vec::new(),
+            uncommitted: VecDeque::new(),
+            uncommitted_bytes: 0,
+            tasks: JoinSet::new(),
+            answers,
+            answer,
+            pace,
+            done: false,
+        };
+        this.clean_orphans().await?;
+        this.carry_out(effects)?;
+        Ok(this)
+    }
+
+    /// Removes what earlier generations left half-made.
+    async fn clean_orphans(&mut self) -> Result<(), JobError> {
+        for sink in self.spec.sinks() {
+            let Some(table) = self.state.tables.get(&sink.layout.id) else { continue };
+            let removed = cleanup::orphans(&sink.layout, table, &self.spec.id, self.head.generation).await?;
+            if !removed.is_empty() {
+                tracing::info!(job = %self.spec.name, table = %sink.layout.name, objects = removed.len(), "removed what an earlier generation left half-made");
+            }
+        }
+        Ok(())
+    }
+
+    async fn run(&mut self, ending: &mut watch::Receiver<Option<Ending>>) -> Result<(), JobError> {
+        let notify = self.inputs.notify();
+        let options = self.spec.options.clone();
+        let mut checkpoint = interval(options.checkpoint_interval);
+        let mut discovery = interval(options.discovery_interval);
+        while !self.done {
+            let asked = ending.borrow_and_update().clone();
+            if let Some(asked) = asked.filter(|_| !self.protocol.is_ending()) {
+                self.end(asked)?;
+                continue;
+            }
+            let now = self.environment.clock.monotonic();
+            let may_run = !self.protocol.is_ending() && self.uncommitted_bytes < options.uncommitted_bytes;
+            let pause = self.pace.pause(now);
+            if may_run && pause.is_zero() && self.run_one().await? {
+                // Answers and timers get their turn between epochs without a wait.
+                while let Ok(answer) = self.answers.try_recv() {
+                    self.take_answer(answer)?;
+                }
+                if poll_tick(&mut checkpoint).await {
+                    self.due()?;
+                }
+                continue;
+            }
+            if may_run && self.inputs.ended() {
+                self.end(Ending::Finish { reason: "all input has been read".to_owned() })?;
+                continue;
+            }
+            tokio::select! {
+                biased;
+                answer = self.answers.recv() => match answer {
+                    Some(answer) => self.take_answer(answer)?,
+                    None => return Err(JobError::Internal("the job's answers are closed".to_owned())),
+                },
+                changed = ending.changed(), if !self.protocol.is_ending() => if changed.is_err() {
+                    self.end(Ending::Pause)?;
+                },
+                _ = checkpoint.tick() => self.due()?,
+                _ = discovery.tick(), if self.inputs.may_grow() && !self.protocol.is_ending() => self.discover(),
+                () = tokio::time::sleep(pause), if may_run && !pause.is_zero() => {},
+                () = notify.notified(), if may_run && pause.is_zero() => {},
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, how: Ending) -> Result<(), JobError> {
+        self.status.update(|s| s.phase = JobPhase::Stopping);
+        let effects = self.protocol.step(Event::End(how));
+        self.carry_out(effects)
+    }
+
+    fn due(&mut self) -> Result<(), JobError> {
+        let lag = self.inputs.lag();
+        self.status.update(|s| s.lag_rows = lag);
+        let effects = self.protocol.step(Event::Due);
+        self.carry_out(effects)
+    }
+
+    /// Runs an epoch if there is input; false if there is none.
+    async fn run_one(&mut self) -> Result<bool, JobError> {
+        let options = &self.spec.options;
+        let mut taken = self.inputs.take(options.epoch_rows, options.epoch_bytes)?;
+        if taken.is_empty() {
+            return Ok(false);
+        }
+        let begun = self.environment.clock.monotonic();
+        self.epoch = self.epoch.next();
+        let scans = std::mem::take(&mut taken.scans);
+        let context = EpochContext::new(self.spec.id.clone(), self.epoch, scans, self.spec.plan.partitions);
+        let output = run_epoch(&self.spec.plan.physical, &self.spec.plan.task, context).await?;
+        self.publish(&taken, output)?;
+        let took = self.environment.clock.monotonic().saturating_sub(begun);
+        self.pace.ran(begun, took);
+        let (epoch, counters) = (self.epoch, self.counters);
+        self.status.update(|s| {
+            s.epoch = epoch;
+            s.counters = counters;
+            s.epoch_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        });
+        let effects = self.protocol.step(Event::EpochDone { epoch, moved: taken.moved, counters });
+        self.carry_out(effects)?;
+        Ok(true)
+    }
+
+    /// Makes an epoch's rows visible to our readers, and keeps them for the next checkpoint.
+    fn publish(&mut self, taken: &Taken, output: EpochOutput) -> Result<(), JobError> {
+        let written: usize = output.batches.iter().map(RecordBatch::num_rows).sum();
+        let mut bad_rows = 0;
+        if let Some(sink) = self.spec.target.table() {
+            self.keep(sink.layout.id.clone(), output.batches)?;
+        }
+        for (scan, batches) in output.bad {
+            // Every scan of a stream sees the same bad rows: the first one's count.
+            let Some(input) = self.spec.plan.inputs.iter().find(|i| i.scans.first() == Some(&scan)) else { continue };
+            bad_rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+            let table = self.spec.bad_records.get(&input.stream.id).map(|s| s.layout.id.clone());
+            if let Some(table) = table {
+                self.keep(table, batches)?;
+            }
+        }
+        self.counters.rows_read += taken.rows as u64;
+        self.counters.bytes_read += taken.bytes as u64;
+        self.counters.rows_written += written as u64;
+        self.counters.rows_bad += bad_rows as u64;
+        self.uncommitted.push_back((self.epoch, taken.bytes));
+        self.uncommitted_bytes += taken.bytes;
+        Ok(())
+    }
+
+    fn keep(&mut self, table: TableId, batches: Vec<RecordBatch>) -> Result<(), JobError> {
+        if batches.is_empty() {
+            return Ok(());
+        }
+        self.spec.sink(&table)?.live.publish(&self.spec.id, self.epoch, &batches);
+        self.unwritten.push(Unwritten { epoch: self.epoch, table, batches });
+        Ok(())
+    }
+
+    fn take_answer(&mut self, answer: Answer) -> Result<(), JobError> {
+        let effects = match answer {
+            Answer::Failed(error) => return Err(error),
+            Answer::Event(event) => self.protocol.step(event),
+            Answer::NewSplits(entries) => {
+                let mut effects = Vec::new();
+                for entry in entries {
+                    effects.extend(self.protocol.step(Event::Fact(entry)));
+                }
+                effects
+            }
+            Answer::Won { head, state, up_to } => {
+                self.won(head, *state, up_to)?;
+                self.protocol.step(Event::Committed)
+            }
+        };
+        self.carry_out(effects)
+    }
+
+    /// A commit is through: readers switch from memory to segments.
+    fn won(&mut self, head: Head, state: JobState, up_to: Epoch) -> Result<(), JobError> {
+        for (id, table) in &state.tables {
+            if self.state.tables.get(id) != Some(table) || !self.uncommitted.is_empty() {
+                self.spec.sink(id)?.live.commit(&self.spec.id, head.number, Arc::new(table.clone()), up_to);
+            }
+        }
+        while let Some((epoch, bytes)) = self.uncommitted.front().copied().filter(|(e, _)| *e <= up_to) {
+            debug_assert!(epoch <= up_to);
+            self.uncommitted_bytes -= bytes;
+            self.uncommitted.pop_front();
+        }
+        self.status.update(|s| {
+            s.log_number = head.number;
+            s.committed = state.counters;
+        });
+        self.head = head;
+        self.state = state;
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), JobError> {
+        for effect in effects {
+            match effect {
+                Effect::Write { up_to } => self.write(up_to),
+                Effect::Commit { entries, up_to } => self.commit(entries, up_to)?,
+                Effect::PlanRolls { force } => {
+                    let rolls = self.plan_rolls(force);
+                    let effects = self.protocol.step(Event::RollsPlanned { rolls });
+                    self.carry_out(effects)?;
+                }
+                Effect::Roll { table, roll } => self.roll(&table, roll)?,
+                Effect::Done => self.done = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// Spawns work that answers. A failure ends the generation.
+    fn spawn(&mut self, work: impl Future<Output = Result<Answer, JobError>> + Send + 'static) {
+        let answer = self.answer.clone();
+        self.tasks.spawn(async move {
+            let result = work.await.unwrap_or_else(Answer::Failed);
+            // Nobody listens any more when the generation has ended.
+            let _ = answer.send(result).await;
+        });
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn write(&mut self, up_to: Epoch) {
+        let mut tables: BTreeMap<TableId, Vec<RecordBatch>> = BTreeMap::new();
+        let (now, later) = std::mem::take(&mut self.unwritten).into_iter().partition(|u| u.epoch <= up_to);
+        self.unwritten = later;
+        for unwritten in Vec::from_iter::<Vec<Unwritten>>(now) {
+            tables.entry(unwritten.table).or_default().extend(unwritten.batches);
+        }
+        let (spec, environment, generation) = (Arc::clone(&self.spec), self.environment.clone(), self.head.generation);
+        self.spawn(async move {
+            let mut segments = Vec::with_capacity(tables.len());
+            for (table, batches) in tables {
+                let written = write_segment(&spec, &environment, generation, &table, batches, up_to).await?;
+                segments.push((table, written));
+            }
+            Ok(Answer::Event(Event::Written { segments }))
+        });
+    }
+
+    fn commit(&mut self, entries: Vec<JobEntry>, up_to: Epoch) -> Result<(), JobError> {
+        // New splits that were found are opened once they are committed.
+        let (log, spec, head, state) = (Arc::clone(&self.log), Arc::clone(&self.spec), self.head.clone(), self.state.clone());
+        self.spawn(async move {
+            let (head, state) = commit(&log, &spec, &head, &state, entries).await?;
+            Ok(Answer::Won { head, state: Box::new(state), up_to })
+        });
+        Ok(())
+    }
+
+    fn plan_rolls(&self, force: bool) -> Vec<(TableId, Roll)> {
+        let now = self.environment.clock.now_micros();
+        let mut rolls = Vec::new();
+        for sink in self.spec.sinks() {
+            let Some(table) = self.state.tables.get(&sink.layout.id) else { continue };
+            let planned = roll::plan_rolls(
+                table,
+                &self.spec.id,
+                self.head.generation,
+                now,
+                &sink.layout.options,
+                force,
+                self.environment.entropy.as_ref(),
+            );
+            rolls.extend(planned.into_iter().map(|r| (sink.layout.id.clone(), r)));
+        }
+        rolls
+    }
+
+    fn roll(&mut self, table: &TableId, roll: Roll) -> Result<(), JobError> {
+        let layout = Arc::clone(&self.spec.sink(table)?.layout);
+        let state: TableState = self.state.tables.get(table).cloned().unwrap_or_default();
+        let table = table.clone();
+        self.spawn(async move {
+            let file = roll::execute_roll(&layout, &state, &roll).await?;
+            Ok(Answer::Event(Event::RollDone { table, path: roll.path, rows: file.rows, bytes: file.bytes }))
+        });
+        Ok(())
+    }
+
+    /// Looks for new splits; they are committed with the next checkpoint and opened after it.
+    fn discover(&mut self) {
+        let (inputs, state) = (self.spec.plan.inputs.clone(), self.state.clone());
+        self.spawn(async move {
+            let entries = match Look::at(&inputs).await {
+                Ok(look) => look.entries(&inputs, &state)?,
+                Err(error) => {
+                    // The readers have their own reconnects; a look that fails is tried again at the next turn.
+                    tracing::debug!(%error, "looking for new splits failed");
+                    Vec::new()
+                }
+            };
+            Ok(Answer::NewSplits(entries))
+        });
+    }
+}
+
+async fn write_segment(
+    spec: &JobSpec,
+    environment: &JobEnvironment,
+    generation: Generation,
+    table: &TableId,
+    batches: Vec<RecordBatch>,
+    up_to: Epoch,
+) -> Result<Segment, JobError> {
+    let sink = spec.sink(table)?;
+    let now = environment.clock.now_micros();
+    let entropy = environment.entropy.as_ref();
+    Ok(segment::write_segment(&sink.layout, &spec.id, generation, entropy, &batches, up_to, now).await?)
+}
+
+/// Applies entries and wins the next number with them.
+async fn commit(
+    log: &Log<JobState>,
+    spec: &JobSpec,
+    head: &Head,
+    state: &JobState,
+    entries: Vec<JobEntry>,
+) -> Result<(Head, JobState), JobError> {
+    let mut state = state.clone();
+    for entry in &entries {
+        state.apply(entry).map_err(|e| JobError::Internal(format!("job {}: {e}", spec.id)))?;
+    }
+    match log.commit(head, &state, entries).await? {
+        Commit::Won(head) => Ok((head, state)),
+        Commit::Fenced { .. } => Err(JobError::Fenced(spec.name.clone())),
+    }
+}
+
+fn interval(period: Duration) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    interval
+}
+
+/// True if the interval is due; doesn't wait.
+async fn poll_tick(interval: &mut tokio::time::Interval) -> bool {
+    futures::future::poll_fn(|context| std::task::Poll::Ready(interval.poll_tick(context).is_ready())).await
+}
+
+/// Keeps the fixed cost of epochs within its share of the time.
+///
+/// The fixed cost is taken to be that of the cheapest epoch lately: with few rows an epoch costs little else. With a
+/// fixed cost of 0.2 ms and a share of 20 %, epochs begin at least 1 ms apart.
+#[derive(Debug)]
+struct Pace {
+    percent: u32,
+    fixed: Option<Duration>,
+    not_before: Duration,
+}
+
+impl Pace {
+    fn new(percent: u32) -> Self {
+        Self { percent: percent.clamp(1, 100), fixed: None, not_before: Duration::ZERO }
+    }
+
+    fn ran(&mut self, begun: Duration, took: Duration) {
+        // The estimate creeps up, so that one lucky epoch doesn't set it for ever.
+        let fixed = self.fixed.map_or(took, |f| f.min(took) + f / 64).min(took);
+        self.fixed = Some(fixed);
+        self.not_before = begun + fixed * 100 / self.percent;
+    }
+
+    fn pause(&self, now: Duration) -> Duration {
+        self.not_before.saturating_sub(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pace_keeps_the_share() {
+        let mut pace = Pace::new(20);
+        let ms = Duration::from_millis;
+        assert_eq!(pace.pause(ms(0)), ms(0));
+        pace.ran(ms(100), ms(1));
+        assert_eq!(pace.pause(ms(101)), ms(4));
+        // A big epoch does useful work: its length is no fixed cost.
+        pace.ran(ms(200), ms(50));
+        assert_eq!(pace.pause(ms(250)), ms(0));
+    }
+}

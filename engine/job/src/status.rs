@@ -1,0 +1,69 @@
+//! What a job shows of itself.
+
+use parking_lot::Mutex;
+use salamander_types::manifest::Counters;
+use salamander_types::{Epoch, Generation, LogNumber};
+use std::sync::Arc;
+
+/// Where a job stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum JobPhase {
+    /// Restoring: log, sources, tables.
+    #[default]
+    Starting,
+    /// Running epochs.
+    Running,
+    /// Told to end; a final checkpoint and rolls are under way.
+    Stopping,
+    /// Paused by the process's end: it goes on with the next start.
+    Paused,
+    /// At rest, with the reason.
+    Finished(String),
+    /// Failed; tried again after a pause, or waiting for a person.
+    Failed {
+        /// What failed.
+        reason: String,
+        /// Whether it is tried again by itself.
+        retrying: bool,
+    },
+}
+
+/// A job's figures.
+#[derive(Debug, Clone, Default)]
+pub struct JobStatus {
+    /// Where it stands.
+    pub phase: JobPhase,
+    /// The tenure.
+    pub generation: Generation,
+    /// The last epoch.
+    pub epoch: Epoch,
+    /// The last manifest.
+    pub log_number: LogNumber,
+    /// Totals, uncommitted rows included.
+    pub counters: Counters,
+    /// Totals as of the last checkpoint.
+    pub committed: Counters,
+    /// Rows that the sources are known to have and the job hasn't read; none if a source can't tell.
+    pub lag_rows: Option<u64>,
+    /// How long the last epoch took, in microseconds.
+    pub epoch_micros: u64,
+    /// How often a generation has failed.
+    pub failures: u64,
+    /// The last failure.
+    pub last_failure: Option<String>,
+}
+
+/// A job's status, shared with whoever shows it.
+#[derive(Debug, Clone, Default)]
+pub struct SharedStatus(Arc<Mutex<JobStatus>>);
+
+impl SharedStatus {
+    /// The status now.
+    pub fn get(&self) -> JobStatus {
+        self.0.lock().clone()
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut JobStatus)) {
+        change(&mut self.0.lock());
+    }
+}
