@@ -16,8 +16,19 @@ pub(crate) struct Taken {
     pub(crate) scans: Vec<Vec<RawBatch>>,
     /// Positions after them, by source table.
     pub(crate) moved: BTreeMap<TableId, Cursor>,
+    /// Rows that their source no longer had.
+    pub(crate) gaps: Vec<Gap>,
     pub(crate) rows: usize,
     pub(crate) bytes: usize,
+}
+
+/// Rows that a source's retention took before the job read them, which its options allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) table: TableId,
+    pub(crate) split: SplitId,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
 }
 
 impl Taken {
@@ -159,6 +170,19 @@ impl Inputs {
         Ok(())
     }
 
+    /// Leaves out what is open already, so that a look that was slow doesn't send a split back to its start.
+    pub(crate) fn only_new(&self, entries: Vec<JobEntry>) -> Vec<JobEntry> {
+        let only_new = |entry| match entry {
+            JobEntry::Advance { table, mut cursor } => {
+                let index = self.inputs.iter().position(|i| i.stream.id == table)?;
+                cursor.retain(|split, _| !self.known.contains(&(index, split.clone())));
+                (!cursor.is_empty()).then_some(JobEntry::Advance { table, cursor })
+            }
+            other => Some(other),
+        };
+        entries.into_iter().filter_map(only_new).collect()
+    }
+
     /// Wakes when a reader that had nothing may have something.
     pub(crate) fn notify(&self) -> Arc<Notify> {
         Arc::clone(&self.notify)
@@ -214,6 +238,13 @@ impl Inputs {
                     taken.moved.entry(input.stream.id.clone()).or_default().insert(slot.split.clone(), end);
                     ended.push(at);
                     break;
+                }
+                Take::Gap { from, to } => {
+                    let gap = Gap { table: input.stream.id.clone(), split: slot.split.clone(), from, to };
+                    taken.gaps.push(gap);
+                    slot.next = to;
+                    let cursor = taken.moved.entry(input.stream.id.clone()).or_default();
+                    cursor.insert(slot.split.clone(), salamander_types::Position::at(to));
                 }
                 Take::Batch(batch) => {
                     check_consecutive(input, slot.next, &batch)?;

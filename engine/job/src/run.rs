@@ -12,6 +12,7 @@ use crate::spec::{JobEnvironment, JobSpec, SinkTable, Target};
 use crate::status::{JobPhase, SharedStatus};
 use arrow::array::RecordBatch;
 use salamander_hive::{cleanup, roll, segment};
+use salamander_operators::stream_rows::gap_record;
 use salamander_operators::{EpochContext, EpochOutput, run_epoch};
 use salamander_storage::{Commit, Head, Loaded, Log, LogContext};
 use salamander_types::manifest::{Counters, JobEntry, JobPlan, JobState, LogState, Roll, Segment, TableState};
@@ -61,6 +62,8 @@ struct Tenure {
     answers: mpsc::Receiver<Answer>,
     answer: mpsc::Sender<Answer>,
     pace: Pace,
+    /// New splits wait for a commit before they are opened.
+    splits_announced: bool,
     done: bool,
 }
 
@@ -196,6 +199,7 @@ impl Tenure {
             answers,
             answer,
             pace,
+            splits_announced: false,
             done: false,
         };
         this.clean_orphans().await?;
@@ -232,7 +236,7 @@ impl Tenure {
             if may_run && pause.is_zero() && self.run_one().await? {
                 // Answers and timers get their turn between epochs without a wait.
                 while let Ok(answer) = self.answers.try_recv() {
-                    self.take_answer(answer)?;
+                    self.take_answer(answer).await?;
                 }
                 if poll_tick(&mut checkpoint).await {
                     self.due()?;
@@ -246,7 +250,7 @@ impl Tenure {
             tokio::select! {
                 biased;
                 answer = self.answers.recv() => match answer {
-                    Some(answer) => self.take_answer(answer)?,
+                    Some(answer) => self.take_answer(answer).await?,
                     None => return Err(JobError::Internal("the job's answers are closed".to_owned())),
                 },
                 changed = ending.changed(), if !self.protocol.is_ending() => if changed.is_err() {
@@ -316,6 +320,13 @@ impl Tenure {
                 self.keep(table, batches)?;
             }
         }
+        for gap in &taken.gaps {
+            bad_rows += 1;
+            if let Some(sink) = self.spec.bad_records.get(&gap.table) {
+                let row = gap_record(self.spec.id.as_str(), &gap.split, gap.from, gap.to)?;
+                self.keep(sink.layout.id.clone(), vec![row])?;
+            }
+        }
         self.counters.rows_read += taken.rows as u64;
         self.counters.bytes_read += taken.bytes as u64;
         self.counters.rows_written += written as u64;
@@ -334,12 +345,14 @@ impl Tenure {
         Ok(())
     }
 
-    fn take_answer(&mut self, answer: Answer) -> Result<(), JobError> {
+    async fn take_answer(&mut self, answer: Answer) -> Result<(), JobError> {
         let effects = match answer {
             Answer::Failed(error) => return Err(error),
             Answer::Event(event) => self.protocol.step(event),
             Answer::NewSplits(entries) => {
                 let mut effects = Vec::new();
+                let entries = self.inputs.only_new(entries);
+                self.splits_announced |= !entries.is_empty();
                 for entry in entries {
                     effects.extend(self.protocol.step(Event::Fact(entry)));
                 }
@@ -347,6 +360,9 @@ impl Tenure {
             }
             Answer::Won { head, state, up_to } => {
                 self.won(head, *state, up_to)?;
+                if std::mem::take(&mut self.splits_announced) {
+                    self.inputs.open_new(&self.state).await?;
+                }
                 self.protocol.step(Event::Committed)
             }
         };
@@ -421,7 +437,6 @@ impl Tenure {
     }
 
     fn commit(&mut self, entries: Vec<JobEntry>, up_to: Epoch) -> Result<(), JobError> {
-        // New splits that were found are opened once they are committed.
         let (log, spec, head, state) = (Arc::clone(&self.log), Arc::clone(&self.spec), self.head.clone(), self.state.clone());
         self.spawn(async move {
             let (head, state) = commit(&log, &spec, &head, &state, entries).await?;

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use salamander_connector_api::RawBatch;
 use salamander_types::{Epoch, JobId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Above this many input rows the plan's partitions run on tasks of their own; below, one after the other on the
@@ -139,10 +139,11 @@ pub async fn run_epoch(
             None,
             task.session_id(),
             config,
-            task.scalar_functions().clone(),
-            task.higher_order_functions().clone(),
-            task.aggregate_functions().clone(),
-            task.window_functions().clone(),
+            // A physical plan holds its functions; the registries are for decoding plans.
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
             task.runtime_env(),
         )
     );

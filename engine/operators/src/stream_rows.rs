@@ -8,6 +8,7 @@ use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use salamander_connector_api::{BadRow, Decoder, RawBatch, bad_records_schema, metadata_fields};
+use salamander_types::SplitId;
 use std::sync::Arc;
 
 /// Turns raw batches into rows of a stream table, for one projection.
@@ -163,4 +164,24 @@ pub fn bad_records(job: &str, raw: &RawBatch, bad: &[BadRow]) -> Result<RecordBa
         Arc::new(reasons),
     ];
     RecordBatch::try_new(bad_records_schema(), columns)
+}
+
+/// The `$bad_records` row that stands for rows which the source's retention took before a job read them.
+///
+/// # Errors
+/// Never in practice: the columns are made to the schema.
+pub fn gap_record(job: &str, split: &SplitId, from: u64, to: u64) -> Result<RecordBatch, ArrowError> {
+    let reason = format!("rows {from} to {} expired in the source before they were read", to.saturating_sub(1));
+    let schema = bad_records_schema();
+    let null = |column: usize| new_null_array(schema.field(column).data_type(), 1);
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(repeated(job, 1)),
+        Arc::new(repeated(split.as_str(), 1)),
+        Arc::new(Int64Array::from(vec![i64::try_from(from).unwrap_or(i64::MAX)])),
+        null(3),
+        null(4),
+        null(5),
+        Arc::new(StringViewArray::from_iter_values([reason])),
+    ];
+    RecordBatch::try_new(schema, columns)
 }
