@@ -54,6 +54,11 @@ impl Name {
         Ok(Self { display, key })
     }
 
+    /// A name that stands in this crate's own code and is known to be one.
+    pub(crate) fn known(text: &'static str) -> Self {
+        Self { display: text.to_owned(), key: text.to_owned() }
+    }
+
     /// The spelling to show.
     pub fn as_str(&self) -> &str {
         &self.display
@@ -155,7 +160,9 @@ pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&written, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count().max(written.chars().count()) / 3).clamp(1, 4))
+        .filter(|(distance, candidate)| {
+            *distance <= (candidate.chars().count().max(written.chars().count()) / 3).clamp(1, 4)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

@@ -12,7 +12,15 @@ pub(crate) const MASK: &str = "****";
 pub(crate) const DEVELOPMENT_KEY: &str = "SAS_KEY_VALUE";
 
 /// Names after which a value follows that must not be shown, in lower case.
-const NAMES: [&str; 7] = ["sharedaccesskey", "sharedaccesssignature", "accountkey", "client_secret", "password", "connection_string", "secret"];
+const NAMES: [&str; 7] = [
+    "sharedaccesskey",
+    "sharedaccesssignature",
+    "accountkey",
+    "client_secret",
+    "password",
+    "connection_string",
+    "secret",
+];
 
 /// Hides the secrets in a text.
 pub(crate) fn redact(text: &str) -> String {
@@ -53,7 +61,7 @@ fn secret_spans(text: &str) -> Vec<(usize, usize)> {
     while let Some((found, name)) = next_name(&lower, at) {
         let after = found + name.len();
         at = after;
-        if let Some((start, end)) = value_after(text, after, name == "connection_string") {
+        if let Some((start, end)) = value_after(text, after, name) {
             let value = &text[start..end];
             if !value.is_empty() && !is_harmless(value) && spans.last().is_none_or(|last| last.1 <= start) {
                 spans.push((start, end));
@@ -73,8 +81,10 @@ fn next_name(lower: &str, from: usize) -> Option<(usize, &'static str)> {
 }
 
 /// The value that follows a name: after an optional closing quote, spaces, `=` and an optional opening quote.
-/// `whole` names hold a connection string: only its keys are secret, so nothing is hidden here unless it is not one.
-fn value_after(text: &str, after: usize, whole: bool) -> Option<(usize, usize)> {
+/// In a connection string only the keys are secret, so the whole is hidden only if it doesn't look like one.
+fn value_after(text: &str, after: usize, name: &str) -> Option<(usize, usize)> {
+    let whole = name == "connection_string";
+    let signature = name == "sharedaccesssignature";
     let bytes = text.as_bytes();
     let mut i = after;
     if matches!(bytes.get(i), Some(b'\'' | b'"' | b'`')) {
@@ -97,22 +107,41 @@ fn value_after(text: &str, after: usize, whole: bool) -> Option<(usize, usize)> 
         }
         _ => None,
     };
-    let end = text[i..]
-        .char_indices()
-        .find(|(_, c)| match quote {
-            Some(q) => *c == char::from(q),
-            None => matches!(c, ';' | '\'' | '"' | ',' | ')') || c.is_whitespace(),
-        })
-        .map_or(text.len(), |(n, _)| i + n);
+    let end = match quote {
+        Some(quote) => quoted_end(bytes, i, quote),
+        // A signature holds blanks ("SharedAccessSignature sr=…&sig=…"), a key doesn't.
+        None => text[i..]
+            .find(|c: char| {
+                matches!(c, ';' | '\'' | '"') || (!signature && (matches!(c, ',' | ')') || c.is_whitespace()))
+            })
+            .map_or(text.len(), |n| i + n),
+    };
     if whole && text[i..end].to_ascii_lowercase().starts_with("endpoint=") {
         return None;
     }
     Some((i, end))
 }
 
+/// Where a quoted text that begins at `from` ends: at its closing quote, not at a doubled one.
+fn quoted_end(bytes: &[u8], from: usize, quote: u8) -> usize {
+    let mut i = from;
+    while i < bytes.len() {
+        if bytes[i] == quote {
+            if bytes.get(i + 1) != Some(&quote) {
+                return i;
+            }
+            i += 1;
+        }
+        i += 1;
+    }
+    bytes.len()
+}
+
 /// References and the development key may be shown.
 fn is_harmless(value: &str) -> bool {
-    value == DEVELOPMENT_KEY || value == MASK || (value.starts_with("${") && value.ends_with('}') && value.matches('}').count() == 1)
+    value == DEVELOPMENT_KEY
+        || value == MASK
+        || (value.starts_with("${") && value.ends_with('}') && value.matches('}').count() == 1)
 }
 
 #[cfg(test)]
@@ -122,14 +151,21 @@ mod tests {
     #[test]
     fn keys_are_hidden_and_harmless_values_stay() {
         for (input, expected) in [
-            ("Endpoint=sb://h/;SharedAccessKeyName=n;SharedAccessKey=abc+/=;EntityPath=x", "Endpoint=sb://h/;SharedAccessKeyName=n;SharedAccessKey=****;EntityPath=x"),
+            (
+                "Endpoint=sb://h/;SharedAccessKeyName=n;SharedAccessKey=abc+/=;EntityPath=x",
+                "Endpoint=sb://h/;SharedAccessKeyName=n;SharedAccessKey=****;EntityPath=x",
+            ),
             ("sharedaccesskey = 'abc'", "sharedaccesskey = '****'"),
-            ("SharedAccessSignature=SharedAccessSignature sr=x&sig=y", "SharedAccessSignature=**** sr=x&sig=y"),
+            ("SharedAccessSignature=SharedAccessSignature sr=x&sig=y", "SharedAccessSignature=****"),
             ("'client_secret' = 's3cret'", "'client_secret' = '****'"),
             ("'client_secret' = '${SECRET}'", "'client_secret' = '${SECRET}'"),
             ("SharedAccessKey=SAS_KEY_VALUE;", "SharedAccessKey=SAS_KEY_VALUE;"),
             ("'connection_string' = 'k3y'", "'connection_string' = '****'"),
-            ("'connection_string' = 'Endpoint=sb://h;SharedAccessKey=k'", "'connection_string' = 'Endpoint=sb://h;SharedAccessKey=****'"),
+            (
+                "'connection_string' = 'Endpoint=sb://h;SharedAccessKey=k'",
+                "'connection_string' = 'Endpoint=sb://h;SharedAccessKey=****'",
+            ),
+            ("'client_secret' = 'ab''cd', 'x' = 'y'", "'client_secret' = '****', 'x' = 'y'"),
             ("nothing here", "nothing here"),
         ] {
             assert_eq!(redact(input), expected);

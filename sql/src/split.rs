@@ -40,7 +40,12 @@ pub fn split(script: &str) -> Vec<Piece<'_>> {
             Lexeme::Text => current = Some((current.map_or(at, |(start, _)| start), end)),
             Lexeme::Semicolon => {
                 if let Some((start, stop)) = current.take() {
-                    pieces.push(Piece { text: &script[start..stop], offset: start, start: places.at(start), terminated: true });
+                    pieces.push(Piece {
+                        text: &script[start..stop],
+                        offset: start,
+                        start: places.at(start),
+                        terminated: true,
+                    });
                 }
             }
         }

@@ -70,7 +70,8 @@ pub(crate) fn scale(number: &str, unit: i64) -> Option<i64> {
 pub fn parse_size_bytes(text: &str) -> Option<u64> {
     let (number, unit) = split_number(text.trim())?;
     let unit = unit.trim().to_ascii_lowercase();
-    let bytes = if unit.is_empty() { 1 } else { SIZE_UNITS.iter().find(|(names, _)| names.contains(&unit.as_str()))?.1 };
+    let bytes =
+        if unit.is_empty() { 1 } else { SIZE_UNITS.iter().find(|(names, _)| names.contains(&unit.as_str()))?.1 };
     u64::try_from(scale(number, i64::try_from(bytes).ok()?)?).ok()
 }
 
