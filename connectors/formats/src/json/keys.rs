@@ -1,0 +1,92 @@
+//! The keys of a JSON object, to find columns that it spells in another case.
+
+use arrow::datatypes::SchemaRef;
+
+/// Columns (by index) that an object has under another spelling, with that spelling, in the order of the columns.
+pub(super) type Spelling = Vec<(usize, String)>;
+
+/// How an object spells columns that it hasn't under their exact name. A key that is another column's exact name, or
+/// that an earlier column takes, is not taken.
+pub(super) fn spelling(object: &[u8], schema: &SchemaRef) -> Spelling {
+    let keys = top_level_keys(object);
+    let mut spelling: Spelling = Vec::new();
+    for (column, field) in schema.fields().iter().enumerate() {
+        if keys.contains(&field.name().as_bytes()) {
+            continue;
+        }
+        let key = keys.iter().filter_map(|key| std::str::from_utf8(key).ok()).find(|key| {
+            key.to_lowercase() == field.name().to_lowercase()
+                && schema.fields().iter().all(|other| other.name() != key)
+                && spelling.iter().all(|(_, taken)| taken != key)
+        });
+        spelling.extend(key.map(|key| (column, key.to_owned())));
+    }
+    spelling
+}
+
+/// The keys of an object's own level, without those written with escapes. Text that isn't JSON gives whatever it gives.
+fn top_level_keys(object: &[u8]) -> Vec<&[u8]> {
+    let mut keys = Vec::new();
+    let mut depth = 0_usize;
+    let mut key_next = false;
+    let mut at = 0;
+    while let Some(&byte) = object.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                key_next = depth == 1;
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 1 => key_next = true,
+            b'"' => {
+                let text = string_at(object, at + 1);
+                if depth == 1 && key_next && !text.contains(&b'\\') {
+                    keys.push(text);
+                }
+                key_next = false;
+                at += 1 + text.len();
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    keys
+}
+
+/// The text from `start` to the quote that ends it, or to the end.
+fn string_at(object: &[u8], start: usize) -> &[u8] {
+    let mut at = start;
+    while let Some(length) = object.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += length;
+        if object[at] == b'"' {
+            return &object[start..at];
+        }
+        at += 2;
+    }
+    object.get(start..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys(object: &str) -> Vec<&str> {
+        top_level_keys(object.as_bytes()).into_iter().map(|key| std::str::from_utf8(key).unwrap()).collect()
+    }
+
+    #[test]
+    fn only_the_objects_own_keys() {
+        assert_eq!(keys(r#"{"a": 1, "b": {"c": "x,\"y"}, "d": ["e", {"f": 1}], "g": "h"}"#), ["a", "b", "d", "g"]);
+        assert_eq!(keys(r#"{"a\"b": 1, "c": "}", "d": 2}"#), ["c", "d"]);
+        assert_eq!(keys(r#"{}"#), Vec::<&str>::new());
+        assert_eq!(keys(r#"{"a"#), ["a"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in r#"[\{\}\[\],:"\\ab ]{0,60}"#) {
+            let _ = top_level_keys(text.as_bytes());
+        }
+    }
+}
