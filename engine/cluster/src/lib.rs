@@ -1,1 +1,25 @@
-//! To come.
+//! The head: accepts statements, keeps the catalog, runs jobs, answers queries.
+//!
+//! ```text
+//!   Flight SQL ─▶ service ─▶ statements ─┬─▶ catalog_log (DDL)
+//!                                        ├─▶ jobs (CREATE JOB, STOP JOB)
+//!                                        └─▶ relations ─▶ planner ─▶ DataFusion (SELECT)
+//! ```
+//!
+//! One node for now: the head runs its jobs itself, in its own process. It holds no truth of its own: the catalog's
+//! log and the jobs' logs do, and a head that starts reads them.
+
+pub mod answers;
+pub mod catalog_log;
+pub mod connectors;
+pub mod error;
+pub mod head;
+mod jobs;
+mod relations;
+mod service;
+mod show;
+mod statements;
+mod tables;
+
+pub use error::HeadError;
+pub use head::{Head, HeadOptions};

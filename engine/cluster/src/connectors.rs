@@ -1,0 +1,77 @@
+//! From a connector table's options to its source, decoder or sink: the one place that knows all connectors.
+
+use crate::error::HeadError;
+use arrow::datatypes::{Schema, SchemaRef};
+use salamander_connector_api::{ConnectorError, Decoder, DeliverySink, Source};
+use salamander_planner::arrow_schema;
+use salamander_sql::{ConnectorTable, Ref, TableDef};
+use salamander_types::ErrorKind;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A stream that can be read.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenStream {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) decoder: Arc<dyn Decoder>,
+}
+
+/// Looks up what `${VAR}` and `${file:PATH}` stand for, on this machine.
+pub(crate) fn lookup(reference: Ref) -> Option<String> {
+    match reference {
+        Ref::Env(name) => std::env::var(name).ok(),
+        Ref::File(path) => std::fs::read_to_string(path).ok(),
+    }
+}
+
+fn connector_of(table: &TableDef) -> Result<&ConnectorTable, HeadError> {
+    table.connector().ok_or_else(|| HeadError::invalid(format!("{} is a table of files, not of a connector", table.name)))
+}
+
+/// The declared columns of a table.
+pub(crate) fn declared_schema(table: &TableDef) -> SchemaRef {
+    Arc::new(arrow_schema(table.all_columns()))
+}
+
+/// Opens a stream table. Nothing is read yet.
+pub(crate) fn open_stream(table: &TableDef) -> Result<OpenStream, HeadError> {
+    let connector = connector_of(table)?;
+    let options = connector.resolved_options(&lookup)?;
+    let decoder = decoder(table, connector, &options)?;
+    let source = match connector.connector_name() {
+        Some("eventhubs") => salamander_eventhubs::from_options(&options)?,
+        Some("files") => salamander_files::from_options(&options)?,
+        Some("generator") => salamander_generator::from_options(&options)?,
+        Some(other) => return Err(HeadError::invalid(format!("{}: a {other} table can't be read", table.name))),
+        None => return Err(HeadError::invalid(format!("{} has no connector", table.name))),
+    };
+    Ok(OpenStream { source, decoder })
+}
+
+fn decoder(
+    table: &TableDef,
+    connector: &ConnectorTable,
+    options: &BTreeMap<String, String>,
+) -> Result<Arc<dyn Decoder>, HeadError> {
+    let format = connector.format_name().unwrap_or("text");
+    salamander_formats::decoder(format, declared_schema(table), options)
+        .map_err(|e| HeadError::invalid(format!("{}, format '{format}': {e}", table.name)))
+}
+
+/// Opens a table as a sink; none for a blackhole.
+pub(crate) fn open_sink(table: &TableDef, schema: &Schema) -> Result<Option<Arc<dyn DeliverySink>>, HeadError> {
+    let connector = connector_of(table)?;
+    match connector.connector_name() {
+        Some("blackhole") => Ok(None),
+        Some("eventhubs") => {
+            let options = connector.resolved_options(&lookup)?;
+            let sink = salamander_eventhubs::sink_from_options(&options, connector.format_name().unwrap_or("json"), schema)?;
+            Ok(Some(sink))
+        }
+        _ => Err(HeadError::Connector(ConnectorError::new(
+            ErrorKind::Invalid,
+            table.name.to_string(),
+            "only external tables, event hubs and blackholes can be written to",
+        ))),
+    }
+}

@@ -1,0 +1,118 @@
+//! The jobs that this head runs.
+
+use crate::connectors::open_sink;
+use crate::error::HeadError;
+use crate::head::Head;
+use crate::relations::{Relations, table_id};
+use crate::tables::outbox_id;
+use salamander_job::spec::Target;
+use salamander_job::{Ending, JobEnvironment, JobHandle, JobOptions, JobPhase, JobSpec, JobStatus};
+use salamander_planner::{JobPlan, JobTarget};
+use salamander_sql::catalog::{CatalogChange, CatalogJob, CatalogTable, JobState};
+use salamander_sql::{Catalog, Insert, Statement};
+use salamander_types::JobId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A catalog id as the engine's.
+pub(crate) fn job_id(job: &CatalogJob) -> JobId {
+    JobId::from_text(job.id.as_str())
+}
+
+impl Head {
+    /// Plans a job's statement; nothing is changed.
+    pub(crate) async fn plan_job(
+        &self,
+        catalog: &Arc<Catalog>,
+        session_db: &str,
+        insert: &Insert,
+        target: &CatalogTable,
+    ) -> Result<JobPlan, HeadError> {
+        let schema = crate::connectors::declared_schema(&target.def);
+        let target = JobTarget {
+            name: target.def.name.to_string(),
+            schema,
+            columns: insert.columns.iter().map(|c| c.key().to_owned()).collect(),
+        };
+        let relations = Arc::new(Relations { catalog: Arc::clone(catalog), tables: Arc::clone(&self.tables) });
+        Ok(self.planner.job(relations, session_db, &insert.query, &target, self.options.job_partitions).await?)
+    }
+
+    /// Makes what a job needs to run.
+    async fn job_spec(&self, catalog: &Arc<Catalog>, job: &CatalogJob) -> Result<JobSpec, HeadError> {
+        let insert = match salamander_sql::parse_one(&job.sql)?.statement {
+            Statement::Insert(insert) => insert,
+            _ => return Err(HeadError::invalid(format!("job {} holds no INSERT", job.name))),
+        };
+        let target = catalog
+            .table(&job.writes)
+            .ok_or_else(|| HeadError::not_found(format!("the table that job {} writes is gone", job.name)))?;
+        let plan = self.plan_job(catalog, job.session_db.key(), &insert, target).await?;
+        let mut bad_records = BTreeMap::new();
+        for input in &plan.inputs {
+            let table = self.tables.bad_records(&input.stream.id, &input.stream.name)?;
+            bad_records.insert(input.stream.id.clone(), table);
+        }
+        Ok(JobSpec {
+            id: job_id(job),
+            name: job.name.to_string(),
+            sql: job.sql.clone(),
+            plan,
+            target: self.job_target(job, target).await?,
+            bad_records,
+            options: JobOptions { checkpoint_interval: self.options.checkpoint_interval, ..JobOptions::default() },
+        })
+    }
+
+    async fn job_target(&self, job: &CatalogJob, target: &CatalogTable) -> Result<Target, HeadError> {
+        if target.def.hive().is_some() {
+            return Ok(Target::Table(self.tables.external(&table_id(target), &target.def).await?));
+        }
+        let schema = crate::connectors::declared_schema(&target.def);
+        Ok(match open_sink(&target.def, &schema)? {
+            None => Target::Blackhole,
+            Some(sink) => {
+                let outbox = self.tables.hidden(outbox_id(&job_id(job)), format!("{}$outbox", job.name), &schema)?;
+                Target::Delivery { outbox, sink }
+            }
+        })
+    }
+
+    /// Starts a job that stands in the catalog as running.
+    pub(crate) async fn start_job(&self, catalog: &Arc<Catalog>, job: &CatalogJob) -> Result<(), HeadError> {
+        let spec = Arc::new(self.job_spec(catalog, job).await?);
+        let environment = JobEnvironment {
+            store: Arc::clone(&self.store),
+            log_folder: self.root.clone().join("jobs").join(spec.id.as_str()).join("log"),
+            writer: self.writer.clone(),
+            clock: Arc::clone(&self.options.clock),
+            entropy: Arc::clone(&self.options.entropy),
+        };
+        let handle = Arc::new(JobHandle::spawn(Arc::clone(&spec), environment));
+        self.jobs.lock().insert(spec.id.clone(), handle);
+        Ok(())
+    }
+
+    /// A job's figures, if this head runs it.
+    pub(crate) fn job_status(&self, job: &JobId) -> Option<JobStatus> {
+        self.jobs.lock().get(job).map(|handle| handle.status())
+    }
+
+    /// Ends a job for good: final checkpoint, everything rolled, then its place in the catalog.
+    pub(crate) async fn stop_job(&self, job: &CatalogJob) -> Result<JobStatus, HeadError> {
+        let id = job_id(job);
+        let handle = self.jobs.lock().get(&id).cloned();
+        let status = match handle {
+            Some(handle) => handle.end(Ending::Finish { reason: "stopped".to_owned() }).await,
+            None => JobStatus::default(),
+        };
+        let state = match &status.phase {
+            JobPhase::Failed { reason, .. } => JobState::Failed { reason: reason.clone() },
+            _ => JobState::Stopped,
+        };
+        let change = CatalogChange::SetJobState { id: job.id.clone(), state };
+        self.catalog.change(|_| Ok(vec![change])).await?;
+        self.jobs.lock().remove(&id);
+        Ok(status)
+    }
+}

@@ -1,0 +1,95 @@
+//! What names stand for, by one state of the catalog: the planner's view of the head.
+
+use crate::connectors::open_stream;
+use crate::error::HeadError;
+use crate::tables::TableRegistry;
+use async_trait::async_trait;
+use salamander_hive::LiveTableProvider;
+use salamander_planner::{PlanError, Relation, StreamRelation, Tables};
+use salamander_sql::catalog::{self, CatalogTable};
+use salamander_sql::{Catalog, Name, TableName};
+use salamander_types::TableId;
+use std::sync::Arc;
+
+/// One statement's catalog: names keep their meaning while it is planned.
+#[derive(Debug)]
+pub(crate) struct Relations {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) tables: Arc<TableRegistry>,
+}
+
+/// A catalog id as the engine's.
+pub(crate) fn table_id(table: &CatalogTable) -> TableId {
+    TableId::from_text(table.id.as_str())
+}
+
+fn unavailable(error: HeadError) -> PlanError {
+    match error {
+        HeadError::Plan(error) => error,
+        other => PlanError::Unavailable { kind: other.kind(), message: other.to_string() },
+    }
+}
+
+impl Relations {
+    fn find(&self, database: &str, name: &str) -> Option<catalog::Relation<'_>> {
+        let (database, name) = (Name::new(database).ok()?, Name::new(name).ok()?);
+        let name = TableName { db: Some(database.clone()), name };
+        self.catalog.resolve(&name, &database).ok()
+    }
+
+    async fn table(&self, table: &CatalogTable) -> Result<Relation, HeadError> {
+        if table.def.hive().is_some() {
+            let open = self.tables.external(&table_id(table), &table.def).await?;
+            return Ok(Relation::Table(Arc::new(LiveTableProvider::new(open.layout, open.live))));
+        }
+        let stream = open_stream(&table.def)?;
+        Ok(Relation::Stream(StreamRelation {
+            id: table_id(table),
+            name: table.def.name.to_string(),
+            source: stream.source,
+            decoder: stream.decoder,
+        }))
+    }
+
+    async fn open(&self, relation: catalog::Relation<'_>) -> Result<Relation, HeadError> {
+        match relation {
+            catalog::Relation::Table(table) => self.table(table).await,
+            catalog::Relation::BadRecords(table) => {
+                let open = self.tables.bad_records(&table_id(table), &table.def.name.to_string())?;
+                Ok(Relation::Table(Arc::new(LiveTableProvider::new(open.layout, open.live))))
+            }
+            catalog::Relation::View(view) => Ok(Relation::View {
+                database: view.session_db.key().to_owned(),
+                query: view.parse()?,
+                columns: view.columns.iter().map(|c| c.key().to_owned()).collect(),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Tables for Relations {
+    fn has_database(&self, database: &str) -> bool {
+        Name::new(database).is_ok_and(|name| self.catalog.database(&name).is_ok())
+    }
+
+    fn has_table(&self, database: &str, name: &str) -> bool {
+        self.find(database, name).is_some()
+    }
+
+    async fn relation(&self, database: &str, name: &str) -> Result<Option<Relation>, PlanError> {
+        match self.find(database, name) {
+            None => Ok(None),
+            Some(found) => self.open(found).await.map(Some).map_err(unavailable),
+        }
+    }
+
+    fn table_names(&self, database: &str) -> Vec<String> {
+        let Some(database) = Name::new(database).ok().and_then(|n| self.catalog.database(&n).ok()) else {
+            return Vec::new();
+        };
+        let tables = self.catalog.tables_in(&database.id).into_iter().map(|t| t.def.name.name.key().to_owned());
+        let views = self.catalog.views_in(&database.id).into_iter().map(|v| v.name.name.key().to_owned());
+        tables.chain(views).collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! What each statement does.
+
+use crate::answers::{Column, done, stream};
+use crate::error::HeadError;
+use crate::head::Head;
+use crate::jobs::job_id;
+use crate::show::plan_text;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::execute_stream;
+use salamander_serve::Session;
+use salamander_sql::catalog::{CatalogChange, ChangeContext, Planned};
+use salamander_sql::{Catalog, CreateJob, Insert, Name, Statement, ast::Query};
+use salamander_types::Entropy;
+use std::sync::Arc;
+
+/// The database of a session that names none.
+pub(crate) const DEFAULT_DATABASE: &str = "default";
+
+/// A statement, understood.
+pub(crate) struct Understood {
+    pub(crate) statement: Statement,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) database: Name,
+}
+
+impl Head {
+    /// Parses one statement in a session.
+    pub(crate) fn understand(&self, session: &Session, sql: &str) -> Result<Understood, HeadError> {
+        let statement = salamander_sql::parse_one(sql)?.statement;
+        let chosen = self.databases.lock().get(&session.id).cloned();
+        let database = chosen.or_else(|| session.database.clone()).unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
+        let database = Name::new(database).map_err(|e| HeadError::invalid(format!("the session's database: {e}")))?;
+        Ok(Understood { statement, catalog: self.catalog.get(), database })
+    }
+
+    /// Carries a statement out.
+    pub(crate) async fn run(&self, session: &Session, sql: &str) -> Result<SendableRecordBatchStream, HeadError> {
+        let Understood { statement, catalog, database } = self.understand(session, sql)?;
+        let answer = match &statement {
+            Statement::Query(query) => return self.select(&catalog, &database, query).await,
+            Statement::Show(show) => self.show(&catalog, &database, show).await?,
+            Statement::Describe { name, extended } => self.describe_table(&catalog, &database, name, *extended).await?,
+            Statement::Explain { analyze, verbose, statement } => {
+                return self.explain(&catalog, &database, statement, *analyze, *verbose).await;
+            }
+            Statement::CreateJob(create) => self.create_job(&database, create).await?,
+            Statement::Insert(insert) => self.insert(&catalog, &database, insert).await?,
+            Statement::StopJob { name } => {
+                let job = catalog.resolve_job(name)?;
+                let status = self.stop_job(job).await?;
+                done(format!("job {} stopped: {} rows read, {} bad", job.name, status.counters.rows_read, status.counters.rows_bad))
+            }
+            Statement::Use { db } => {
+                catalog.database(db)?;
+                self.databases.lock().insert(session.id.clone(), db.key().to_owned());
+                done(format!("database {db}"))
+            }
+            Statement::Set { name, .. } => {
+                return Err(HeadError::invalid(format!("there is no setting '{name}': sessions have none yet")));
+            }
+            Statement::CreateDatabase(_)
+            | Statement::DropDatabase { .. }
+            | Statement::CreateTable(_)
+            | Statement::CreateView(_)
+            | Statement::DropTable { .. }
+            | Statement::DropView { .. }
+            | Statement::DropJob { .. } => self.define(&database, &statement).await?,
+        };
+        Ok(stream(answer)?)
+    }
+
+    async fn select(&self, catalog: &Arc<Catalog>, database: &Name, query: &Query) -> Result<SendableRecordBatchStream, HeadError> {
+        let relations = self.relations(catalog);
+        let plan = self.planner.query(relations.clone(), database.key(), query).await?;
+        let state = self.planner.state(relations, database.key());
+        let physical = state.create_physical_plan(&plan).await?;
+        Ok(execute_stream(physical, state.task_ctx())?)
+    }
+
+    /// CREATE and DROP of databases, tables and views; DROP JOB.
+    async fn define(&self, database: &Name, statement: &Statement) -> Result<Vec<Column>, HeadError> {
+        self.check_definition(database, statement).await?;
+        let now = self.options.clock.now_micros();
+        let mut changed = None;
+        self.catalog
+            .change(|catalog| {
+                let mut new_id = || fresh_id("t", self.options.entropy.as_ref());
+                let mut context = ChangeContext { session_db: database, now_micros: now, new_id: &mut new_id };
+                Ok(match catalog.plan(statement, &mut context)? {
+                    Planned::Change(change) => {
+                        changed = Some(change.as_ref().clone());
+                        vec![*change]
+                    }
+                    Planned::Nothing | Planned::NotCatalog => Vec::new(),
+                })
+            })
+            .await?;
+        if let Some(CatalogChange::DropTable { id }) = &changed {
+            self.tables.forget(&salamander_types::TableId::from_text(id.as_str()));
+        }
+        Ok(done(if changed.is_some() { "done" } else { "nothing to do" }))
+    }
+
+    /// What can be found wrong before anything is written: options that don't open, a view that doesn't plan.
+    async fn check_definition(&self, database: &Name, statement: &Statement) -> Result<(), HeadError> {
+        match statement {
+            Statement::CreateTable(create) => {
+                if let Some(connector) = create.table.connector()
+                    && connector.connector_name() != Some("blackhole")
+                    && !connector.options.has_references()
+                {
+                    crate::connectors::open_stream(&create.table)?;
+                }
+                Ok(())
+            }
+            Statement::CreateView(create) => {
+                let catalog = self.catalog.get();
+                self.planner.query(self.relations(&catalog), database.key(), &create.query).await?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn create_job(&self, database: &Name, create: &CreateJob) -> Result<Vec<Column>, HeadError> {
+        let catalog = self.catalog.get();
+        if create.if_not_exists && catalog.resolve_job(&create.name).is_ok() {
+            return Ok(done("nothing to do"));
+        }
+        self.begin_job(&catalog, database, create.name.clone(), &create.insert).await
+    }
+
+    /// A bare INSERT over a stream is a job with a name of its own.
+    async fn insert(&self, catalog: &Arc<Catalog>, database: &Name, insert: &Insert) -> Result<Vec<Column>, HeadError> {
+        let name = (1..)
+            .map(|n| format!("insert_{}_{n}", insert.table.name.key()))
+            .find_map(|n| Name::new(n).ok().filter(|n| catalog.resolve_job(n).is_err()))
+            .ok_or_else(|| HeadError::invalid("no free job name"))?;
+        self.begin_job(catalog, database, name, insert).await
+    }
+
+    async fn begin_job(&self, catalog: &Arc<Catalog>, database: &Name, name: Name, insert: &Insert) -> Result<Vec<Column>, HeadError> {
+        // Planned and looked at before it is written down, so that most mistakes cost nothing.
+        let target = catalog.resolve_table(&insert.table, database)?;
+        let plan = self.plan_job(catalog, database.key(), insert, target).await?;
+        for input in &plan.inputs {
+            input.stream.source.describe().await?;
+        }
+        let now = self.options.clock.now_micros();
+        let mut created = None;
+        self.catalog
+            .change(|catalog| {
+                let mut new_id = || fresh_id("j", self.options.entropy.as_ref());
+                let mut context = ChangeContext { session_db: database, now_micros: now, new_id: &mut new_id };
+                let job = catalog.plan_job(name.clone(), insert, &mut context)?;
+                created = Some(job.clone());
+                Ok(vec![CatalogChange::CreateJob { job }])
+            })
+            .await?;
+        let Some(job) = created else {
+            return Err(HeadError::invalid("the job was not created"));
+        };
+        self.start_job(&self.catalog.get(), &job).await?;
+        Ok(done(format!("job {} started ({})", job.name, job_id(&job))))
+    }
+
+    async fn explain(
+        &self,
+        catalog: &Arc<Catalog>,
+        database: &Name,
+        statement: &Statement,
+        analyze: bool,
+        verbose: bool,
+    ) -> Result<SendableRecordBatchStream, HeadError> {
+        let (logical, physical) = match statement {
+            Statement::Query(query) => {
+                let relations = self.relations(catalog);
+                let plan = self.planner.query(relations.clone(), database.key(), query).await?;
+                let state = self.planner.state(relations, database.key());
+                let optimized = state.optimize(&plan)?;
+                let physical = state.create_physical_plan(&plan).await?;
+                if analyze {
+                    let analyzed = datafusion::logical_expr::LogicalPlanBuilder::from(plan).explain(verbose, true)?.build()?;
+                    let physical = state.create_physical_plan(&analyzed).await?;
+                    return Ok(execute_stream(physical, state.task_ctx())?);
+                }
+                (optimized, physical)
+            }
+            Statement::Insert(insert) => self.explain_job(catalog, database, insert).await?,
+            Statement::CreateJob(create) => self.explain_job(catalog, database, &create.insert).await?,
+            _ => return Err(HeadError::invalid("EXPLAIN takes a query, an INSERT or a CREATE JOB")),
+        };
+        if analyze {
+            return Err(HeadError::invalid("EXPLAIN ANALYZE takes a query: a job doesn't end. SHOW JOBS has its figures"));
+        }
+        let kinds = vec![Some("logical".to_owned()), Some("physical".to_owned())];
+        let plans = vec![Some(logical.display_indent().to_string()), Some(plan_text(&physical))];
+        Ok(stream(vec![Column::Text("plan", kinds), Column::Text("text", plans)])?)
+    }
+
+    async fn explain_job(
+        &self,
+        catalog: &Arc<Catalog>,
+        database: &Name,
+        insert: &Insert,
+    ) -> Result<(datafusion::logical_expr::LogicalPlan, Arc<dyn datafusion::physical_plan::ExecutionPlan>), HeadError> {
+        let target = catalog.resolve_table(&insert.table, database)?;
+        let plan = self.plan_job(catalog, database.key(), insert, target).await?;
+        Ok((plan.logical, plan.physical))
+    }
+}
+
+/// A fresh id in the catalog's alphabet.
+fn fresh_id(prefix: &str, entropy: &dyn Entropy) -> String {
+    format!("{prefix}{:016x}", entropy.next_u64())
+}
