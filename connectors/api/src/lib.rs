@@ -12,6 +12,8 @@ pub mod decode;
 pub mod raw;
 pub mod sink;
 pub mod source;
+#[cfg(feature = "test-support")]
+pub mod testing;
 
 pub use decode::{BadRow, Decoded, Decoder, DecoderError};
 pub use raw::{RawBatch, bad_records_schema, metadata_fields, properties_type};

@@ -52,14 +52,9 @@ pub fn timestamp_type() -> DataType {
 
 /// Type of the `_properties` column: `MAP<STRING, STRING>`, values rendered as text.
 pub fn properties_type() -> DataType {
-    let entries = Fields::from(vec![
-        Field::new("key", DataType::Utf8, false),
-        Field::new("value", DataType::Utf8, true),
-    ]);
-    DataType::Map(
-        Arc::new(Field::new("entries", DataType::Struct(entries), false)),
-        false,
-    )
+    let entries =
+        Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Utf8, true)]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
 }
 
 /// The metadata columns that every stream table has behind its declared columns.

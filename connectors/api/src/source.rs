@@ -23,11 +23,7 @@ pub struct ConnectorError {
 impl ConnectorError {
     /// An error of a kind, at a place.
     pub fn new(kind: ErrorKind, place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            place: place.into(),
-            message: message.into(),
-        }
+        Self { kind, place: place.into(), message: message.into() }
     }
 }
 
