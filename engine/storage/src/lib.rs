@@ -22,6 +22,7 @@ pub mod failpoint;
 mod local;
 pub mod log;
 mod open;
+mod remote;
 pub mod sleep;
 pub mod testing;
 

@@ -13,6 +13,7 @@
 
 use crate::error::StoreError;
 use crate::local::DurableLocal;
+use crate::remote::Remote;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -35,7 +36,7 @@ pub fn open_store(location: &str) -> Result<(Arc<dyn ObjectStore>, Path), StoreE
         Location::Azure(url) => {
             let (store, prefix) = object_store::parse_url_opts(&url, azure_environment())
                 .map_err(|source| StoreError::Store { location: without_secrets(location), source })?;
-            Ok((Arc::from(store), prefix))
+            Ok((Arc::new(Remote(store)), prefix))
         }
     }
 }

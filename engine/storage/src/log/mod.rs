@@ -18,9 +18,6 @@ mod read;
 mod retention;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 pub use error::LogError;
 pub use retention::RETENTION;
 pub use write::Commit;

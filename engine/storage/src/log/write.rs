@@ -35,8 +35,10 @@ struct Draft {
 
 impl<S: LogState> Log<S> {
     /// Begins a generation: wins the next number with an `open` manifest, and returns what precedes it with `make`'s
-    /// entries applied. `make` sees the log as it is at each attempt (none: the log is new), and may be called several
-    /// times.
+    /// entries applied.
+    ///
+    /// `make` sees the log as it is at each attempt (none: the log is new). It may be called several times, and must
+    /// look: the entries of an attempt that was overtaken by another writer at once may already be in that state.
     ///
     /// # Errors
     /// The store's; [`LogError::Contended`] when others win every time; [`LogError::OutcomeUnknown`] as for

@@ -54,6 +54,16 @@ impl CrashStore {
         Ok(Self { disk, entropy, writer: Arc::new(writer) })
     }
 
+    /// The same disk, opened by another process: it knows nothing of what this one has synced.
+    #[must_use]
+    pub fn another_process(&self) -> Self {
+        Self {
+            disk: self.disk.clone(),
+            entropy: Arc::clone(&self.entropy),
+            writer: Arc::new(RwLock::new(new_writer(&self.disk, &self.entropy))),
+        }
+    }
+
     /// The disk below, to cut its power.
     pub fn disk(&self) -> &SimulatedDisk {
         &self.disk

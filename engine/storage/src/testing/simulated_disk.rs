@@ -34,7 +34,6 @@ pub struct SimulatedDisk {
 #[derive(Debug)]
 struct Shared {
     entropy: Arc<dyn Entropy>,
-    neglect: Neglect,
     platter: Mutex<Platter>,
     interlude: Mutex<Option<Interlude>>,
 }
@@ -58,6 +57,7 @@ struct Platter {
     next_node: u64,
     /// Files that a living writer has open.
     in_use: BTreeSet<u64>,
+    neglect: Neglect,
     operations: u64,
     fails_at: Option<u64>,
     is_off: bool,
@@ -88,23 +88,22 @@ impl Node {
 impl SimulatedDisk {
     /// An empty disk: only the root folder `/`.
     pub fn new(entropy: Arc<dyn Entropy>) -> Self {
-        Self::neglecting(entropy, Neglect::Nothing)
-    }
-
-    /// A disk that lies about some syncs.
-    pub fn neglecting(entropy: Arc<dyn Entropy>, neglect: Neglect) -> Self {
         let platter = Platter {
             nodes: BTreeMap::from([(ROOT, Node::folder())]),
             next_node: ROOT + 1,
             in_use: BTreeSet::new(),
+            neglect: Neglect::Nothing,
             operations: 0,
             fails_at: None,
             is_off: false,
             boot: 0,
         };
-        Self {
-            shared: Arc::new(Shared { entropy, neglect, platter: Mutex::new(platter), interlude: Mutex::new(None) }),
-        }
+        Self { shared: Arc::new(Shared { entropy, platter: Mutex::new(platter), interlude: Mutex::new(None) }) }
+    }
+
+    /// From now on the disk lies about some syncs.
+    pub fn neglect(&self, neglect: Neglect) {
+        self.shared.platter.lock().neglect = neglect;
     }
 
     /// Operations so far.
@@ -117,6 +116,11 @@ impl SimulatedDisk {
     pub fn cut_power_at(&self, n: u64) {
         let mut platter = self.shared.platter.lock();
         platter.fails_at = Some(platter.operations + n);
+    }
+
+    /// True between a power cut and [`SimulatedDisk::crash`].
+    pub fn is_off(&self) -> bool {
+        self.shared.platter.lock().is_off
     }
 
     /// Runs something just before the n-th operation from now (1 is the next): another writer who comes between.
@@ -343,7 +347,7 @@ impl Disk for SimulatedDisk {
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         self.operate(|platter| {
             let node = platter.find(path)?;
-            if self.shared.neglect != Neglect::Files {
+            if platter.neglect != Neglect::Files {
                 platter.sync(node);
             }
             Ok(())
@@ -353,7 +357,7 @@ impl Disk for SimulatedDisk {
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         self.operate(|platter| {
             let node = platter.find(path)?;
-            if self.shared.neglect != Neglect::Folders {
+            if platter.neglect != Neglect::Folders {
                 platter.sync(node);
             }
             Ok(())
@@ -412,9 +416,8 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let neglected = self.disk.shared.neglect == Neglect::Files;
         self.operate(|platter| {
-            if !neglected {
+            if platter.neglect != Neglect::Files {
                 platter.sync(self.node);
             }
         })
