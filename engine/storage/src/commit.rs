@@ -249,6 +249,7 @@ impl Pursuit {
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
+    use proptest::prelude::*;
 
     /// The actions that a sequence of answers leads to.
     fn check(answers: Vec<Event>, expected: Expect) {
@@ -414,5 +415,74 @@ mod tests {
                 End(Unknown)
             "#]],
         );
+    }
+
+    fn answers() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(0..12u8, 0..60)
+    }
+
+    /// An answer to what was asked, chosen by a number.
+    fn answer(asked: &Action, choice: u8) -> Event {
+        let rival = Rival { number: LogNumber(7), generation: None, writer: None };
+        match asked {
+            Action::Put => Event::Put(match choice % 4 {
+                0 => PutAnswer::Created,
+                1 => PutAnswer::Exists,
+                2 => PutAnswer::Refused,
+                _ => PutAnswer::Unclear,
+            }),
+            Action::Read => Event::Read(match choice % 4 {
+                0 => ReadAnswer::Own,
+                1 => ReadAnswer::Other(rival),
+                2 => ReadAnswer::Missing,
+                _ => ReadAnswer::Unclear,
+            }),
+            Action::List => Event::Listed(match choice % 5 {
+                0 => ListAnswer::Newest(Some(LogNumber(7))),
+                1 => ListAnswer::Newest(Some(LogNumber(8))),
+                2 => ListAnswer::Newest(Some(LogNumber(6))),
+                3 => ListAnswer::Newest(None),
+                _ => ListAnswer::Unclear,
+            }),
+            Action::Rest(_) | Action::End(_) => Event::Rested,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
+        #[test]
+        fn whatever_is_answered(choices in answers()) {
+            let policy = RetryPolicy { attempts: 5, ..RetryPolicy::default() };
+            let mut pursuit = Pursuit::new(LogNumber(7), policy);
+            let mut action = pursuit.step(Event::Begin);
+            let mut confirmed = false; // The store has said that our object is there, since the last put.
+            let mut unclear = false; // A put may have had an effect unnoticed.
+            for choice in choices {
+                if matches!(action, Action::End(_)) {
+                    break;
+                }
+                let event = answer(&action, choice);
+                match &event {
+                    Event::Put(put) => {
+                        confirmed = *put == PutAnswer::Created;
+                        unclear |= *put == PutAnswer::Unclear;
+                    }
+                    Event::Read(read) => {
+                        confirmed = *read == ReadAnswer::Own;
+                        unclear |= *read == ReadAnswer::Missing;
+                    }
+                    _ => {}
+                }
+                let shown_newest = event == Event::Listed(ListAnswer::Newest(Some(LogNumber(7))));
+                action = pursuit.step(event);
+                match &action {
+                    Action::End(Outcome::Won) => prop_assert!(confirmed && shown_newest),
+                    Action::End(Outcome::Refused) => prop_assert!(!confirmed && !unclear),
+                    Action::Rest(pause) => prop_assert!(*pause <= policy.longest_pause),
+                    _ => {}
+                }
+            }
+            prop_assert!(pursuit.failures() <= policy.attempts);
+        }
     }
 }

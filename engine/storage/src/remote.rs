@@ -21,7 +21,7 @@ pub(crate) struct Remote<T>(pub(crate) T);
 
 impl<T: ObjectStore> fmt::Display for Remote<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
