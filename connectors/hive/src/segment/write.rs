@@ -1,0 +1,176 @@
+//! Writes a checkpoint's rows as one segment.
+
+use super::{BLOCK_ROWS, OBJECT_MAGIC, encode_block, fingerprint, schema_bytes};
+use crate::error::{At, HiveError, Result};
+use crate::layout::{HIDDEN_FOLDER, TableLayout};
+use crate::partition::PartitionValues;
+use crate::split::split_by_partition;
+use arrow::array::{ArrayRef, RecordBatch};
+use bytes::Bytes;
+use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use salamander_storage::failpoint;
+use salamander_types::manifest::{Segment, SegmentPart};
+use salamander_types::{Entropy, Epoch, Generation, JobId};
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Whose rows, and as of when.
+#[derive(Debug, Clone)]
+pub struct SegmentStamp {
+    /// The job.
+    pub job: JobId,
+    /// Its generation.
+    pub generation: Generation,
+    /// The last epoch among the rows.
+    pub epoch: Epoch,
+    /// Microseconds since 1970 of the checkpoint: rolls by age count from it.
+    pub committed_at: i64,
+}
+
+/// A segment that is not stored yet.
+#[derive(Debug, Clone)]
+pub struct EncodedSegment {
+    /// What the manifest will say of it.
+    pub segment: Segment,
+    chunks: Vec<Bytes>,
+}
+
+/// Encodes rows as one segment: pure CPU work, so call it off the async threads, or use [`write_segment`]. The batches
+/// hold all columns, as [`split_by_partition`] takes them. None if there are no rows.
+///
+/// # Errors
+/// When a batch does not fit the table.
+pub fn encode_segment(
+    layout: &TableLayout,
+    stamp: &SegmentStamp,
+    entropy: &dyn Entropy,
+    batches: &[RecordBatch],
+) -> Result<Option<EncodedSegment>> {
+    let mut groups: BTreeMap<PartitionValues, Vec<RecordBatch>> = BTreeMap::new();
+    for batch in batches {
+        for part in split_by_partition(batch, layout)? {
+            groups.entry(part.values).or_default().push(part.batch);
+        }
+    }
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    let schema = schema_bytes(layout.file_schema());
+    let fingerprint = fingerprint(&schema);
+    let header = object_header(&schema);
+    let mut offset = header.len() as u64;
+    let mut chunks = vec![Bytes::from(header)];
+    let mut parts = Vec::with_capacity(groups.len());
+    for (values, batches) in groups {
+        let start = offset;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        for (columns, rows) in cut_blocks(&batches, layout.file_schema().fields().len()) {
+            let block = encode_block(&columns, rows, fingerprint)?;
+            offset += block.len() as u64;
+            chunks.push(Bytes::from(block));
+        }
+        parts.push(SegmentPart { values, rows: rows as u64, offset: start, bytes: offset - start, roll: None });
+    }
+    let mut hash = Xxh3::new();
+    chunks.iter().for_each(|chunk| hash.update(chunk));
+    let segment = Segment {
+        path: format!("{HIDDEN_FOLDER}/{}/{}-{:016x}.seg", stamp.job, stamp.generation, entropy.next_u64()),
+        bytes: offset,
+        checksum: format!("{:016x}", hash.digest()),
+        parts,
+        committed_at: stamp.committed_at,
+        epoch: stamp.epoch,
+    };
+    Ok(Some(EncodedSegment { segment, chunks }))
+}
+
+/// Magic, length of the schema, its hash, the schema.
+fn object_header(schema: &[u8]) -> Vec<u8> {
+    let mut header = OBJECT_MAGIC.to_vec();
+    header.extend_from_slice(&(schema.len() as u64).to_le_bytes());
+    header.extend_from_slice(&fingerprint(schema).to_le_bytes());
+    header.extend_from_slice(schema);
+    header
+}
+
+type BlockColumns = Vec<Vec<ArrayRef>>;
+
+/// Cuts rows into blocks of at most [`BLOCK_ROWS`]: chunks by column, and the number of rows.
+fn cut_blocks(batches: &[RecordBatch], columns: usize) -> Vec<(BlockColumns, usize)> {
+    let mut blocks = Vec::new();
+    let mut block: BlockColumns = vec![Vec::new(); columns];
+    let mut rows = 0;
+    for batch in batches {
+        let mut from = 0;
+        while from < batch.num_rows() {
+            let take = (batch.num_rows() - from).min(BLOCK_ROWS - rows);
+            for (chunks, column) in block.iter_mut().zip(batch.columns()) {
+                chunks.push(column.slice(from, take));
+            }
+            from += take;
+            rows += take;
+            if rows == BLOCK_ROWS {
+                blocks.push((std::mem::replace(&mut block, vec![Vec::new(); columns]), rows));
+                rows = 0;
+            }
+        }
+    }
+    if rows > 0 {
+        blocks.push((block, rows));
+    }
+    blocks
+}
+
+/// Stores an encoded segment by one create-if-absent PUT; durable when it returns.
+///
+/// # Errors
+/// When the store fails: whether the object is there is then unknown, and cleanup will find it.
+pub async fn store_segment(layout: &TableLayout, encoded: EncodedSegment) -> Result<Segment> {
+    let EncodedSegment { segment, chunks } = encoded;
+    let object = layout.object(&segment.path)?;
+    failpoint::hit("hive.segment-before-put");
+    let payload: PutPayload = chunks.into_iter().collect();
+    let options = PutOptions::from(PutMode::Create);
+    match layout.location.store.put_opts(&object, payload, options).await {
+        Ok(_) => {}
+        // The store's own retry of a PUT whose first answer was lost; the name is random, so nobody else has it.
+        Err(object_store::Error::AlreadyExists { .. }) => check_stored(layout, &segment).await?,
+        Err(error) => return Err(error).at(layout.place(&segment.path)),
+    }
+    failpoint::hit("hive.segment-after-put");
+    Ok(segment)
+}
+
+async fn check_stored(layout: &TableLayout, segment: &Segment) -> Result<()> {
+    let place = layout.place(&segment.path);
+    let object = layout.object(&segment.path)?;
+    let stored = layout.location.store.get(&object).await.at(&place)?;
+    let bytes = stored.bytes().await.at(&place)?;
+    if format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&bytes)) == segment.checksum {
+        return Ok(());
+    }
+    let message = "another object has this segment's name: the source of randomness repeats itself";
+    Err(HiveError::corrupt(place, message))
+}
+
+/// Encodes rows on a blocking thread and stores them as one segment; durable when it returns. None if there are no rows.
+///
+/// # Errors
+/// When a batch does not fit the table, or the store fails.
+pub async fn write_segment(
+    layout: &std::sync::Arc<TableLayout>,
+    stamp: SegmentStamp,
+    entropy: &std::sync::Arc<dyn Entropy>,
+    batches: Vec<RecordBatch>,
+) -> Result<Option<Segment>> {
+    let place = layout.place("segment");
+    let (for_encoding, entropy) = (layout.clone(), entropy.clone());
+    let encoded =
+        tokio::task::spawn_blocking(move || encode_segment(&for_encoding, &stamp, entropy.as_ref(), &batches))
+            .await
+            .at(place)??;
+    match encoded {
+        Some(encoded) => store_segment(layout, encoded).await.map(Some),
+        None => Ok(None),
+    }
+}
