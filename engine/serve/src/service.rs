@@ -10,8 +10,8 @@
 //! - A statement that only changes something (DDL, STOP JOB) has done so when `execute` returns, or at the latest
 //!   when its stream has ended; its rows, if any, are the answer for people.
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use salamander_types::ErrorKind;
 use std::fmt;
@@ -33,21 +33,13 @@ pub trait StatementService: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the statement can't be started; later failures travel in the stream.
-    async fn execute(
-        &self,
-        session: &Session,
-        sql: &str,
-    ) -> Result<SendableRecordBatchStream, StatementError>;
+    async fn execute(&self, session: &Session, sql: &str) -> Result<SendableRecordBatchStream, StatementError>;
 
     /// Tables and views that match the filter, for browsing.
     ///
     /// # Errors
     /// When the catalog can't be read.
-    async fn tables(
-        &self,
-        session: &Session,
-        filter: &TableFilter,
-    ) -> Result<Vec<TableInfo>, StatementError>;
+    async fn tables(&self, session: &Session, filter: &TableFilter) -> Result<Vec<TableInfo>, StatementError>;
 
     /// All databases, for browsing.
     ///
@@ -73,11 +65,7 @@ impl Session {
 
     /// A session of the process itself, for statements that no client sent (the demo's, say).
     pub fn internal(id: impl Into<String>) -> Self {
-        Self {
-            principal: Self::ANONYMOUS.to_owned(),
-            database: None,
-            id: id.into(),
-        }
+        Self { principal: Self::ANONYMOUS.to_owned(), database: None, id: id.into() }
     }
 }
 
@@ -94,10 +82,7 @@ pub struct StatementError {
 impl StatementError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl fmt::Display) -> Self {
-        Self {
-            kind,
-            message: message.to_string(),
-        }
+        Self { kind, message: message.to_string() }
     }
 
     /// The statement must be changed.
@@ -130,10 +115,7 @@ impl TableFilter {
     /// True when a table of this database, name and type is wanted. The catalog is taken to be [`CATALOG`].
     pub fn matches(&self, schema: &str, table: &str, kind: &str) -> bool {
         self.catalog.as_deref().is_none_or(|c| c == CATALOG)
-            && self
-                .schema_pattern
-                .as_deref()
-                .is_none_or(|p| like(p, schema))
+            && self.schema_pattern.as_deref().is_none_or(|p| like(p, schema))
             && self.table_pattern.as_deref().is_none_or(|p| like(p, table))
             && (self.types.is_empty() || self.types.iter().any(|t| t.eq_ignore_ascii_case(kind)))
     }
@@ -229,18 +211,12 @@ mod tests {
 
     #[test]
     fn filter_matches_type_and_patterns() {
-        let filter = TableFilter {
-            schema_pattern: Some("def%".into()),
-            types: vec!["VIEW".into()],
-            ..TableFilter::default()
-        };
+        let filter =
+            TableFilter { schema_pattern: Some("def%".into()), types: vec!["VIEW".into()], ..TableFilter::default() };
         assert!(filter.matches("default", "v", "VIEW"));
         assert!(!filter.matches("default", "t", "TABLE"));
         assert!(!filter.matches("other", "v", "VIEW"));
-        let elsewhere = TableFilter {
-            catalog: Some("hive".into()),
-            ..TableFilter::default()
-        };
+        let elsewhere = TableFilter { catalog: Some("hive".into()), ..TableFilter::default() };
         assert!(!elsewhere.matches("default", "v", "VIEW"));
     }
 }

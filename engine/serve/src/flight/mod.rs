@@ -1,0 +1,28 @@
+//! The Flight SQL server, on arrow-flight's `FlightSqlService`.
+//!
+//! A statement's way: `GetFlightInfo` describes it and puts its text into a ticket; `DoGet` with that ticket runs it.
+//! A prepared statement's handle is the text as well. So the server keeps nothing between two calls: no leaks, no
+//! eviction, and any head of a cluster can continue what another one has described.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`server`] | options, start, shutdown with drain |
+//! | [`auth`] | handshake, bearer tokens, who is asking |
+//! | `protocol` | the Flight SQL calls |
+//! | `ticket` | statements as tickets and handles |
+//! | `results` | a result as a stream of Flight messages, ended by whoever stops first |
+//! | `columns` | the types and column metadata that clients get |
+//! | `metadata` | catalogs, schemas, tables, keys |
+//! | `sql_info`, `type_info` | what the server says about itself |
+//! | `status` | errors as gRPC statuses |
+
+pub mod auth;
+mod columns;
+mod metadata;
+mod protocol;
+mod results;
+pub mod server;
+mod sql_info;
+mod status;
+mod ticket;
+mod type_info;
