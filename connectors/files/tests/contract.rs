@@ -129,7 +129,7 @@ async fn take_rows(reader: &mut dyn SplitReader, notify: &Notify, rows: usize) -
                 next = batch.next;
             }
             Take::Empty => tokio::time::timeout(Duration::from_secs(10), notify.notified()).await.unwrap(),
-            Take::Finished => panic!("a followed file doesn't end"),
+            Take::Finished | Take::Gap { .. } => panic!("a followed file has no end and no gaps"),
         }
     }
     (found, next)

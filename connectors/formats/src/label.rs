@@ -24,6 +24,26 @@ fn spells_letters(label: &[u8]) -> bool {
         .is_ok_and(|text| text.starts_with(char::is_alphabetic) && text.chars().all(|c| c == ' ' || c.is_alphabetic()))
 }
 
+/// `value.starts_with(label)` by at most two comparisons of words for labels of up to 16 bytes: most are, and a call to
+/// compare memory costs more than they do.
+#[inline]
+fn begins_with(value: &[u8], label: &[u8]) -> bool {
+    let Some(head) = value.get(..label.len()) else {
+        return false;
+    };
+    match label.len() {
+        4..=8 => ends_equal::<4>(head, label),
+        9..=16 => ends_equal::<8>(head, label),
+        _ => head == label,
+    }
+}
+
+/// True if the first and the last `N` bytes of two texts of equal length are equal.
+#[inline]
+fn ends_equal<const N: usize>(left: &[u8], right: &[u8]) -> bool {
+    left.first_chunk::<N>() == right.first_chunk::<N>() && left.last_chunk::<N>() == right.last_chunk::<N>()
+}
+
 /// Finds labels in one column. Rows mostly have the same label, which is recognised without looking at each letter.
 #[derive(Default)]
 pub(crate) struct LabelFinder<'a> {
@@ -32,9 +52,10 @@ pub(crate) struct LabelFinder<'a> {
 
 impl<'a> LabelFinder<'a> {
     /// Bytes to skip before the value.
+    #[inline]
     pub(crate) fn skip(&mut self, value: &'a [u8]) -> usize {
         // A value that begins with a whole label has just that label: a label holds no other ": ".
-        if !self.last.is_empty() && value.starts_with(self.last) {
+        if !self.last.is_empty() && begins_with(value, self.last) {
             return self.last.len();
         }
         let length = label_length(value);

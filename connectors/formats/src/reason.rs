@@ -5,6 +5,9 @@ use salamander_connector_api::BadRow;
 /// Characters of offending text that a reason shows.
 const SHOWN: usize = 40;
 
+/// For a NULL that the table doesn't take.
+pub(crate) const NULL_REFUSED: &str = "NULL in a column that is NOT NULL";
+
 /// `field 13 'response_time': not a number: 'fast'`. Fields count from 1.
 pub(crate) fn field(row: u32, index: usize, name: &str, what: &str, text: &[u8]) -> BadRow {
     BadRow { row, reason: format!("field {} '{name}': {what}: '{}'", index + 1, shortened(text)) }

@@ -2,12 +2,13 @@
 //!
 //! Nothing fails: bytes that aren't UTF-8 become U+FFFD, one for each maximal broken sequence and one for an encoded
 //! surrogate, as Java and so Spark replace them. The column is the payload's own views over its own buffers; only payloads that had to be repaired are
-//! copied. A payload that is NULL is NULL.
+//! copied. A payload that is NULL is NULL (and a bad row only if the column is NOT NULL).
 
-use crate::typed::projected_batch;
+use crate::reason::{self, NULL_REFUSED};
+use crate::typed::{kept, projected_batch};
 use arrow::array::{Array, ArrayRef, BinaryViewArray, StringViewArray, StringViewBuilder};
 use arrow::datatypes::{DataType, SchemaRef};
-use salamander_connector_api::{Decoded, Decoder, DecoderError, RawBatch};
+use salamander_connector_api::{BadRow, Decoded, Decoder, DecoderError, RawBatch};
 use std::sync::Arc;
 
 /// Decodes `text`.
@@ -40,10 +41,28 @@ impl Decoder for TextDecoder {
     }
 
     fn decode(&self, raw: &RawBatch, projection: &[usize]) -> Decoded {
-        let column: Option<ArrayRef> = (!projection.is_empty()).then(|| Arc::new(strings(&raw.payload)) as ArrayRef);
-        let batch =
-            projected_batch(&self.schema, projection, raw.payload.len(), |index| column.clone().filter(|_| index == 0));
-        Decoded { batch, kept: None, bad: Vec::new() }
+        let bad = self.missing(&raw.payload);
+        let kept = kept(raw.payload.len(), &bad);
+        let rows = raw.payload.len() - bad.len();
+        let column = (!projection.is_empty()).then(|| match &kept {
+            None => strings(&raw.payload),
+            Some(kept) => strings(&kept.iter().map(|&row| raw.payload.value(row as usize)).collect::<Vec<_>>().into()),
+        });
+        let column = column.map(|column| Arc::new(column) as ArrayRef);
+        let batch = projected_batch(&self.schema, projection, rows, |index| column.clone().filter(|_| index == 0));
+        Decoded { batch, kept, bad }
+    }
+}
+
+impl TextDecoder {
+    /// Payloads that are NULL where the column is NOT NULL: all that can be wrong with text.
+    fn missing(&self, payload: &BinaryViewArray) -> Vec<BadRow> {
+        let column = self.schema.field(0);
+        if column.is_nullable() || payload.null_count() == 0 {
+            return Vec::new();
+        }
+        let missing = (0..payload.len()).filter(|&row| payload.is_null(row));
+        missing.map(|row| reason::field(row as u32, 0, column.name(), NULL_REFUSED, b"")).collect()
     }
 }
 

@@ -134,6 +134,12 @@ impl<S: Splitter> TypedDecoder<S> {
         Ok(Self { schema, kinds, splitter, rules })
     }
 
+    /// True for a column that any text fits.
+    fn never_fails(&self, column: usize) -> bool {
+        let nullable = self.rules.null_value.is_none() || self.schema.field(column).is_nullable();
+        matches!(self.kinds[column], Kind::Text) && nullable
+    }
+
     fn width(&self) -> usize {
         self.kinds.len()
     }
@@ -253,6 +259,9 @@ impl<S: Splitter> Decoder for TypedDecoder<S> {
             };
             let mut failures = vec![None; split.len()];
             for (column, lane) in lanes.iter_mut().enumerate() {
+                if !lane.wanted && self.never_fails(column) {
+                    continue;
+                }
                 self.parse_column(&block, column, lane, &mut failures);
             }
             let keep: Vec<bool> = failures.iter().map(Option::is_none).collect();
@@ -395,7 +404,7 @@ impl<S: Splitter> Scan<'_, S> {
             let null = !field.quoted && rules.null_value.as_deref().is_some_and(|null| null == text);
             let value = if null { column.is_nullable().then(T::default) } else { parse(record, start, end) };
             if value.is_none() && failure.is_none() {
-                let what = if null { "NULL in a column that is NOT NULL" } else { what };
+                let what = if null { reason::NULL_REFUSED } else { what };
                 *failure = Some(reason::field(0, self.column, column.name(), what, text));
             }
             to.push(value.unwrap_or_default());

@@ -23,6 +23,7 @@ pub(crate) struct Record<'a> {
 
 impl Record<'_> {
     /// The view of a part of the record, which must lie within it.
+    #[inline]
     pub(crate) fn view(&self, start: usize, end: usize) -> u128 {
         let length = end - start;
         if length > INLINE {

@@ -112,6 +112,19 @@ fn broken_text_is_repaired_and_the_rest_is_shared() {
 }
 
 #[test]
+fn only_a_missing_payload_is_no_text_for_a_column_that_is_not_null() {
+    let strict = Arc::new(Schema::new(vec![Field::new("body", DataType::Utf8View, false)]));
+    let decoder = decoder("text", strict, &BTreeMap::new()).unwrap();
+    let raw = raw(BinaryViewArray::from_iter([Some(&b"a"[..]), None, Some(b"\xff")]));
+    for projection in [&[0][..], &[]] {
+        let decoded = decoder.decode(&raw, projection);
+        check_whole(&raw, &decoded);
+        assert_eq!(decoded.bad.len(), 1);
+        assert_eq!(decoded.kept, Some(vec![0, 2]));
+    }
+}
+
+#[test]
 fn delimited_types() {
     for (data_type, text, value) in [
         (DataType::Utf8View, " a ", " a "),
@@ -164,7 +177,7 @@ fn delimited_counts_nulls_and_line_ends() {
     }
     let strict = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, false)]));
     let options = BTreeMap::from([("delimiter".into(), ",".into()), ("null_value".into(), "".into())]);
-    let decoder = decoder("delimited", strict, &options).unwrap();
+    let decoder = salamander_formats::decoder("delimited", strict, &options).unwrap();
     assert_eq!(one(decoder.as_ref(), ""), "bad: field 1 'a': NULL in a column that is NOT NULL: ''");
 }
 
