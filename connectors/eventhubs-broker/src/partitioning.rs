@@ -5,12 +5,14 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The partition of `key` in a hub of `partitions` partitions.
+/// The partition of `key` in a hub of `partitions` partitions: |hash % count| with the sign of the hash kept by %, as in the SDKs for .NET and JavaScript.
 pub fn partition_of_key(key: &str, partitions: u32) -> u32 {
+    (i32::from(hash(key)) % partitions.max(1) as i32).unsigned_abs()
+}
+
+fn hash(key: &str) -> i16 {
     let (first, second) = lookup3(key.as_bytes());
-    // The SDKs fold to i16 and take |hash % count|.
-    let folded = i32::from((first ^ second) as i16);
-    (folded % partitions.max(1) as i32).unsigned_abs()
+    (first ^ second) as i16
 }
 
 /// Hands out partitions in turn.
@@ -74,4 +76,45 @@ fn finish(mut a: u32, mut b: u32, mut c: u32) -> (u32, u32) {
     b = (b ^ a).wrapping_sub(a.rotate_left(14));
     c = (c ^ b).wrapping_sub(b.rotate_left(24));
     (c, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_as_the_sdks_do() {
+        // From azure-eventhub 5.15.1 for Python: _partition_resolver.generate_hash_code.
+        let known = [
+            ("a", -16220),
+            ("alphabet", -23478),
+            ("key-0", 27952),
+            ("TeamA/user42", -18211),
+            ("123456789012", 21621),
+            ("1234567890123", 7770),
+            ("7149583486996073602", 12977),
+            ("abcdefghijklmnopqrstuvwxyz0123456789", 22694),
+        ];
+        for (key, expected) in known {
+            assert_eq!(hash(key), expected, "{key}");
+        }
+        assert_eq!(partition_of_key("TeamA/user42", 4), 3);
+        assert_eq!(partition_of_key("anything", 1), 0);
+    }
+
+    #[test]
+    fn keys_spread_and_stay_in_range() {
+        let mut hits = [0u32; 4];
+        for i in 0..4_000 {
+            hits[partition_of_key(&format!("device-{i}"), 4) as usize] += 1;
+        }
+        assert!(hits.iter().all(|hits| (800..1_200).contains(hits)), "{hits:?}");
+    }
+
+    #[test]
+    fn round_robin_visits_all() {
+        let turn = RoundRobin::default();
+        let visited: Vec<u32> = (0..6).map(|_| turn.next(3)).collect();
+        assert_eq!(visited, [0, 1, 2, 0, 1, 2]);
+    }
 }

@@ -14,10 +14,11 @@
 //! Invariants: nothing is acknowledged or delivered before it has been fsynced; after a crash the last segment is cut at its first record that is not whole;
 //! sequence numbers in a partition have no gaps, except before the first one that retention left.
 
-pub mod partition;
-pub mod record;
-pub mod segment;
-pub mod tail;
+pub(crate) mod partition;
+pub(crate) mod record;
+pub(crate) mod segment;
+pub(crate) mod tail;
 
-pub use partition::{Appended, Chunk, LogError, LogOptions, NewEvent, PartitionLog, PartitionStatus};
-pub use record::{Record, Records};
+pub use partition::LogError;
+pub(crate) use partition::{Appended, Chunk, FileRange, LogOptions, Look, NewEvent, PartitionLog, Subscription};
+pub(crate) use record::Records;

@@ -9,14 +9,14 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// Bytes before the message.
-pub const RECORD_HEADER: usize = 24;
+pub(crate) const RECORD_HEADER: usize = 24;
 
 /// The longest message a record may hold, in bytes. It bounds what a damaged length field can make a reader allocate.
-pub const MAX_RECORD_MESSAGE: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_RECORD_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// One event as stored: where it stands, when it came, and the message as it is delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     /// Place of the record in the partition's log, in bytes.
     pub offset: u64,
     /// Rising by one in each partition, from 0.
@@ -29,13 +29,13 @@ pub struct Record {
 
 impl Record {
     /// The offset just after this record.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.offset + (RECORD_HEADER + self.message.len()) as u64
     }
 }
 
 /// Appends a record whose message is written by `write`.
-pub fn encode(out: &mut BytesMut, sequence: i64, enqueued_ms: i64, write: impl FnOnce(&mut BytesMut)) {
+pub(crate) fn encode(out: &mut BytesMut, sequence: i64, enqueued_ms: i64, write: impl FnOnce(&mut BytesMut)) {
     let start = out.len();
     out.put_u64_le(0);
     out.put_i64_le(sequence);
@@ -56,7 +56,7 @@ fn checksum(length: u32, covered: &[u8]) -> u32 {
 
 /// What stands at the beginning of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peek {
+pub(crate) enum Peek {
     /// A whole record of this many bytes, its checksum not yet looked at.
     Whole {
         /// Bytes of the record, header included.
@@ -73,7 +73,7 @@ pub enum Peek {
 }
 
 /// Looks at the record that begins `bytes`, without checking its sum.
-pub fn peek(bytes: &[u8]) -> Peek {
+pub(crate) fn peek(bytes: &[u8]) -> Peek {
     if bytes.len() < RECORD_HEADER {
         return Peek::Short(RECORD_HEADER);
     }
@@ -91,7 +91,7 @@ pub fn peek(bytes: &[u8]) -> Peek {
 }
 
 /// Whether the whole record that begins `bytes` carries the right sum.
-pub fn is_sound(bytes: &[u8]) -> bool {
+pub(crate) fn is_sound(bytes: &[u8]) -> bool {
     let Peek::Whole { bytes: whole, .. } = peek(bytes) else { return false };
     let mut header = &bytes[..8];
     let length = header.get_u32_le();
@@ -100,14 +100,14 @@ pub fn is_sound(bytes: &[u8]) -> bool {
 
 /// Walks over the whole records of `bytes`, which begin at `offset` of the log. Sums are checked where they are read from disk, not here.
 #[derive(Debug, Clone)]
-pub struct Records {
+pub(crate) struct Records {
     bytes: Bytes,
     offset: u64,
 }
 
 impl Records {
     /// The records in `bytes`, of which the first stands at `offset`.
-    pub fn new(bytes: Bytes, offset: u64) -> Self {
+    pub(crate) fn new(bytes: Bytes, offset: u64) -> Self {
         Self { bytes, offset }
     }
 }
@@ -127,7 +127,7 @@ impl Iterator for Records {
 
 /// What a scan over a segment's bytes found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// Bytes of the leading run of whole, sound records with rising sequence numbers. What follows is a torn tail.
     pub sound_bytes: usize,
     /// Number of records in them.
@@ -138,7 +138,7 @@ pub struct Scan {
 
 /// Checks records one after another from the start of `bytes`; the first must have the sequence number `first`. `visit` gets each record's place, sequence
 /// number and enqueued time.
-pub fn scan(bytes: &[u8], first: i64, mut visit: impl FnMut(usize, i64, i64)) -> Scan {
+pub(crate) fn scan(bytes: &[u8], first: i64, mut visit: impl FnMut(usize, i64, i64)) -> Scan {
     let mut found = Scan::default();
     let mut expected = first;
     loop {

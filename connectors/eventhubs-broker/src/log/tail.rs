@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 /// Runs of whole records, oldest first, each beginning where the one before ended.
 #[derive(Debug, Default)]
-pub struct Tail {
+pub(crate) struct Tail {
     runs: VecDeque<(u64, Bytes)>,
     bytes: usize,
     limit: usize,
@@ -16,12 +16,12 @@ pub struct Tail {
 
 impl Tail {
     /// An empty tail that holds at most about `limit` bytes.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, ..Self::default() }
     }
 
     /// Adds a run that begins at `offset`, and forgets the oldest ones that exceed the limit.
-    pub fn push(&mut self, offset: u64, run: Bytes) {
+    pub(crate) fn push(&mut self, offset: u64, run: Bytes) {
         if self.runs.back().is_some_and(|(start, last)| start + last.len() as u64 != offset) {
             self.clear();
         }
@@ -35,13 +35,13 @@ impl Tail {
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.runs.clear();
         self.bytes = 0;
     }
 
     /// The bytes from `offset` to the end of the run that holds it; `None` when they are not here.
-    pub fn read(&self, offset: u64) -> Option<Bytes> {
+    pub(crate) fn read(&self, offset: u64) -> Option<Bytes> {
         let after = self.runs.partition_point(|(start, _)| *start <= offset);
         let (start, run) = self.runs.get(after.checked_sub(1)?)?;
         let skip = usize::try_from(offset - start).ok()?;
