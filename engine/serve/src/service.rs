@@ -35,6 +35,13 @@ pub trait StatementService: Send + Sync + 'static {
     /// When the statement can't be started; later failures travel in the stream.
     async fn execute(&self, session: &Session, sql: &str) -> Result<SendableRecordBatchStream, StatementError>;
 
+    /// Whether the statement changes something. Such a statement is run when a client executes it, not when the client
+    /// fetches its answer: many never do (`cursor.execute("CREATE …")`). Judged by the first word unless an
+    /// implementation knows better.
+    fn changes(&self, sql: &str) -> bool {
+        CHANGING_WORDS.iter().any(|word| first_word(sql).eq_ignore_ascii_case(word))
+    }
+
     /// Tables and views that match the filter, for browsing.
     ///
     /// # Errors
@@ -46,6 +53,28 @@ pub trait StatementService: Send + Sync + 'static {
     /// # Errors
     /// When the catalog can't be read.
     async fn schemas(&self, session: &Session) -> Result<Vec<SchemaInfo>, StatementError>;
+}
+
+/// What statements that change something begin with.
+const CHANGING_WORDS: &[&str] = &[
+    "ALTER", "CANCEL", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "MERGE", "REFRESH", "RESET", "RESUME", "REVOKE",
+    "SET", "START", "STOP", "TRUNCATE", "UPDATE", "USE",
+];
+
+/// The first word of a statement, comments left out; empty if it begins with something else.
+fn first_word(sql: &str) -> &str {
+    let mut rest = sql;
+    loop {
+        rest = rest.trim_start();
+        let comment = match rest.get(..2) {
+            Some("--") => rest.find('\n').map(|end| end + 1),
+            Some("/*") => rest.find("*/").map(|end| end + 2),
+            _ => break,
+        };
+        rest = comment.map_or("", |end| &rest[end..]);
+    }
+    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+    &rest[..end]
 }
 
 /// Who runs a statement, and where unqualified names are looked up.
@@ -207,6 +236,15 @@ mod tests {
         assert!(like(r"a\_c", "a_c") && !like(r"a\_c", "abc"));
         assert!(like("%a%b%", "xxaxxbxx") && !like("%a%b%", "xxbxxaxx"));
         assert!(like("é_", "éü") && !like("", "x") && like("", ""));
+    }
+
+    #[test]
+    fn first_words_are_found_behind_comments() {
+        assert_eq!(first_word("  -- note\n /* and */ create VIEW v"), "create");
+        assert_eq!(first_word("(SELECT 1)"), "");
+        assert_eq!(first_word("-- nothing"), "");
+        assert_eq!(first_word("/* open"), "");
+        assert_eq!(first_word("é"), "");
     }
 
     #[test]

@@ -22,15 +22,26 @@ pub(crate) struct Origin<'a> {
     pub(crate) table: &'a str,
 }
 
-/// The schema that clients get in place of `schema`.
-pub(crate) fn adapt_schema(schema: &Schema, origin: Option<Origin<'_>>) -> SchemaRef {
+/// The schema that clients get for a result. All its columns may be NULL and have our metadata only: plans and streams
+/// don't always agree about either, and clients refuse a stream that differs from its description.
+pub(crate) fn result_schema(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let data_type = adapt_type(field.data_type());
+        let metadata = column_metadata(&data_type, None);
+        Field::new(field.name(), data_type, true).with_metadata(metadata)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The schema that clients get for a table.
+pub(crate) fn table_schema(schema: &Schema, origin: Origin<'_>) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let adapted = adapt_field(field);
         let mut metadata = adapted.metadata().clone();
-        metadata.extend(column_metadata(adapted.data_type(), origin));
-        Arc::new(adapted.as_ref().clone().with_metadata(metadata))
+        metadata.extend(column_metadata(adapted.data_type(), Some(origin)));
+        adapted.as_ref().clone().with_metadata(metadata)
     });
-    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<FieldRef>>(), schema.metadata().clone()))
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
 /// The batch with the types of an adapted schema.
@@ -140,14 +151,14 @@ fn column_metadata(data_type: &DataType, origin: Option<Origin<'_>>) -> HashMap<
 mod tests {
     use super::*;
     use arrow::array::{
-        Array, Decimal256Array, DictionaryArray, Int32Array, ListBuilder, StringArray, StringViewArray, StringViewBuilder,
-        TimestampNanosecondArray,
+        Array, Decimal256Array, DictionaryArray, Int32Array, ListBuilder, StringArray, StringViewArray,
+        StringViewBuilder, TimestampNanosecondArray,
     };
     use arrow::datatypes::{Int32Type, i256};
 
     fn check(column: ArrayRef, expected: &DataType) -> ArrayRef {
         let schema = Schema::new(vec![Field::new("c", column.data_type().clone(), true)]);
-        let adapted = adapt_schema(&schema, None);
+        let adapted = result_schema(&schema);
         assert_eq!(adapted.field(0).data_type(), expected);
         let batch = RecordBatch::try_new(Arc::new(schema), vec![column]).unwrap();
         Arc::clone(adapt_batch(&batch, &adapted).unwrap().column(0))
@@ -171,7 +182,7 @@ mod tests {
     fn a_value_that_does_not_fit_is_an_error_that_names_the_column() {
         let wide = Decimal256Array::from(vec![i256::MAX]).with_precision_and_scale(76, 0).unwrap();
         let schema = Schema::new(vec![Field::new("amount", wide.data_type().clone(), true)]);
-        let adapted = adapt_schema(&schema, None);
+        let adapted = result_schema(&schema);
         let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(wide)]).unwrap();
         let error = adapt_batch(&batch, &adapted).unwrap_err().to_string();
         assert!(error.contains("\"amount\""), "{error}");
@@ -185,7 +196,7 @@ mod tests {
             Field::new("s", DataType::Utf8View, true),
         ]);
         let origin = Origin { catalog: "c", schema: "d", table: "t" };
-        let adapted = adapt_schema(&schema, Some(origin));
+        let adapted = table_schema(&schema, origin);
         let n = adapted.field(0).metadata();
         assert_eq!(n["k"], "v");
         assert_eq!(n["ARROW:FLIGHT:SQL:TYPE_NAME"], "INTEGER");

@@ -1,6 +1,6 @@
 //! What clients browse: catalogs, schemas, tables and keys, as the batches that Flight SQL prescribes.
 
-use super::columns::{Origin, adapt_schema};
+use super::columns::{Origin, table_schema};
 use crate::flight::status;
 use crate::service::{CATALOG, SchemaInfo, Session, StatementService, TABLE_TYPES, TableFilter, TableInfo, like};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -78,7 +78,7 @@ pub(crate) async fn tables(
 fn append_table(builder: &mut GetTablesBuilder, table: &TableInfo) -> Result<(), FlightError> {
     let origin = Origin { catalog: &table.catalog, schema: &table.schema, table: &table.name };
     let schema = match &table.arrow_schema {
-        Some(schema) => adapt_schema(schema, Some(origin)),
+        Some(schema) => table_schema(schema, origin),
         None => Arc::new(Schema::empty()),
     };
     builder.append(&table.catalog, &table.schema, &table.name, &table.kind, &schema)

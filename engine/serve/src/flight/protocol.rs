@@ -1,8 +1,10 @@
 //! The Flight SQL calls. Each one: who asks, what is asked, what the engine answers.
 
+use super::answers::{Answer, Answers};
 use super::auth::Authenticator;
-use super::columns::adapt_schema;
-use super::results::{ResultStream, send_batch};
+use super::columns::{adapt_batch, result_schema};
+use super::results::{ResultStream, send_batch, send_batches};
+use super::ticket::Meaning;
 use super::{metadata, sql_info, status, ticket, type_info};
 use crate::service::{Session, StatementService};
 use arrow::array::{Array, Int64Array, UInt64Array};
@@ -43,6 +45,7 @@ pub(crate) struct FlightSql {
     engine: Arc<dyn StatementService>,
     authenticator: Authenticator,
     cut: watch::Receiver<bool>,
+    answers: Answers,
     sql_info: SqlInfoData,
     type_info: XdbcTypeInfoData,
 }
@@ -54,58 +57,92 @@ impl FlightSql {
         authenticator: Authenticator,
         cut: watch::Receiver<bool>,
     ) -> Result<Self, FlightError> {
-        Ok(Self { engine, authenticator, cut, sql_info: sql_info::sql_info()?, type_info: type_info::type_info()? })
+        Ok(Self {
+            engine,
+            authenticator,
+            cut,
+            answers: Answers::default(),
+            sql_info: sql_info::sql_info()?,
+            type_info: type_info::type_info()?,
+        })
     }
 
     fn session<T>(&self, request: &Request<T>) -> Result<Session, Status> {
         self.authenticator.session(request.metadata(), request.remote_addr())
     }
 
-    /// What the client will get for a statement, and the ticket to get it with.
-    async fn describe_statement(
+    /// What the client will get for a statement, and the ticket to get it with. A statement that changes something is
+    /// run here and now.
+    async fn statement_info(
         &self,
         session: &Session,
         sql: &str,
-        ticket: Bytes,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let schema = self.client_schema(session, sql).await?;
+        ticket::check_length(sql)?;
+        let (schema, handle) = if self.engine.changes(sql) {
+            let answer = self.run_change(session, sql).await?;
+            let schema = Arc::clone(&answer.schema);
+            (schema, ticket::of_answer(self.answers.keep(answer)))
+        } else {
+            (self.client_schema(session, sql).await?, ticket::of_statement(sql))
+        };
+        let ticket = TicketStatementQuery { statement_handle: handle }.as_any().encode_to_vec();
         // One endpoint, as an order would be lost between several; no location: the client asks here again.
-        flight_info(&schema, ticket, request).map(|info| Response::new(info.with_ordered(true)))
+        flight_info(&schema, ticket.into(), request).map(|info| Response::new(info.with_ordered(true)))
+    }
+
+    /// Runs a statement that changes something to its end, in a task of its own: a client that goes away must not leave
+    /// a change half done.
+    async fn run_change(&self, session: &Session, sql: &str) -> Result<Answer, Status> {
+        let engine = Arc::clone(&self.engine);
+        let (session, sql) = (session.clone(), sql.to_owned());
+        let running = tokio::spawn(async move { change(engine.as_ref(), &session, &sql).await });
+        let answer = running.await;
+        answer.map_err(|_| Status::internal("the statement broke off: a mistake of the server's, see its log"))?
     }
 
     async fn client_schema(&self, session: &Session, sql: &str) -> Result<Arc<Schema>, Status> {
         ticket::check_length(sql)?;
         let schema = self.engine.describe(session, sql).await;
         let schema = schema.map_err(|e| status::from_statement(&e))?;
-        Ok(adapt_schema(&schema, None))
-    }
-
-    async fn run(&self, session: &Session, sql: &str) -> Result<SendableRecordBatchStream, Status> {
-        tracing::debug!(session = %session.id, principal = %session.principal, sql, "statement");
-        let rows = self.engine.execute(session, sql).await;
-        rows.map_err(|e| status::from_statement(&e))
+        Ok(result_schema(&schema))
     }
 
     async fn stream_statement(&self, session: &Session, sql: &str) -> Result<Response<DoGet>, Status> {
-        let rows = self.run(session, sql).await?;
+        let rows = execute(self.engine.as_ref(), session, sql).await?;
         let messages = ResultStream::start(rows, self.cut.clone());
         Ok(Response::new(Box::pin(messages)))
     }
 
-    /// Runs a statement for its effect: the number of changed rows, if its result says it.
+    /// Runs a statement for its effect: the number of changed rows, if its answer says it.
     async fn run_update(&self, session: &Session, sql: &str) -> Result<i64, Status> {
         ticket::check_length(sql)?;
-        let mut rows = self.run(session, sql).await?;
-        let mut changed = None;
-        while let Some(batch) = rows.next().await {
-            let batch = batch.map_err(|e| status::from_datafusion(&e))?;
-            if let Some(count) = row_count(&batch) {
-                changed = Some(changed.unwrap_or(0) + count);
-            }
-        }
-        Ok(changed.unwrap_or(UNKNOWN_ROWS))
+        let answer = self.run_change(session, sql).await?;
+        let counts: Vec<i64> = answer.batches.iter().filter_map(row_count).collect();
+        Ok(if counts.is_empty() { UNKNOWN_ROWS } else { counts.iter().sum() })
     }
+}
+
+async fn change(engine: &dyn StatementService, session: &Session, sql: &str) -> Result<Answer, Status> {
+    let mut rows = execute(engine, session, sql).await?;
+    let schema = result_schema(&rows.schema());
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(|e| status::from_datafusion(&e))?;
+        batches.push(adapt_batch(&batch, &schema).map_err(|e| status::from_flight(e.into()))?);
+    }
+    Ok(Answer { schema, batches })
+}
+
+async fn execute(
+    engine: &dyn StatementService,
+    session: &Session,
+    sql: &str,
+) -> Result<SendableRecordBatchStream, Status> {
+    tracing::debug!(session = %session.id, principal = %session.principal, sql, "statement");
+    let rows = engine.execute(session, sql).await;
+    rows.map_err(|e| status::from_statement(&e))
 }
 
 /// A result of one integer column named `count` is a number of changed rows.
@@ -193,9 +230,7 @@ impl FlightSqlService for FlightSql {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let session = self.session(&request)?;
-        let ticket = TicketStatementQuery { statement_handle: ticket::encode(&query.query) };
-        let ticket = ticket.as_any().encode_to_vec().into();
-        self.describe_statement(&session, &query.query, ticket, request).await
+        self.statement_info(&session, &query.query, request).await
     }
 
     async fn do_get_statement(
@@ -204,8 +239,15 @@ impl FlightSqlService for FlightSql {
         request: Request<Ticket>,
     ) -> Result<Response<DoGet>, Status> {
         let session = self.session(&request)?;
-        let sql = ticket::decode(&ticket.statement_handle)?;
-        self.stream_statement(&session, sql).await
+        match ticket::decode(&ticket.statement_handle)? {
+            Meaning::Statement(sql) => self.stream_statement(&session, sql).await,
+            Meaning::Answer(number) => {
+                let answer = self.answers.get(number).ok_or_else(|| {
+                    Status::not_found("the statement was carried out, but its answer is not kept any more")
+                })?;
+                Ok(Response::new(Box::pin(send_batches(answer.schema, answer.batches))))
+            }
+        }
     }
 
     async fn do_put_statement_update(
@@ -227,7 +269,7 @@ impl FlightSqlService for FlightSql {
         let session = self.session(&request)?;
         let schema = self.client_schema(&session, &query.query).await?;
         Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle: ticket::encode(&query.query),
+            prepared_statement_handle: ticket::of_statement(&query.query),
             dataset_schema: schema_message(&schema)?,
             parameter_schema: schema_message(&Schema::empty())?,
         })
@@ -248,9 +290,8 @@ impl FlightSqlService for FlightSql {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let session = self.session(&request)?;
-        let sql = ticket::decode(&query.prepared_statement_handle)?;
-        let ticket = query.as_any().encode_to_vec().into();
-        self.describe_statement(&session, sql, ticket, request).await
+        let sql = ticket::decode_statement(&query.prepared_statement_handle)?;
+        self.statement_info(&session, sql, request).await
     }
 
     async fn do_get_prepared_statement(
@@ -259,7 +300,7 @@ impl FlightSqlService for FlightSql {
         request: Request<Ticket>,
     ) -> Result<Response<DoGet>, Status> {
         let session = self.session(&request)?;
-        let sql = ticket::decode(&query.prepared_statement_handle)?;
+        let sql = ticket::decode_statement(&query.prepared_statement_handle)?;
         self.stream_statement(&session, sql).await
     }
 
@@ -280,7 +321,7 @@ impl FlightSqlService for FlightSql {
         request: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
         let session = self.session(&request)?;
-        let sql = ticket::decode(&query.prepared_statement_handle)?;
+        let sql = ticket::decode_statement(&query.prepared_statement_handle)?;
         self.run_update(&session, sql).await
     }
 

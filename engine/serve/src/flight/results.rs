@@ -9,8 +9,9 @@
 //!
 //! A stream that ends without the task's own end mark is an error for the client: rows never go missing in silence.
 
-use super::columns::{adapt_batch, adapt_schema};
+use super::columns::{adapt_batch, result_schema};
 use super::status;
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::encode::{FlightDataEncoder, FlightDataEncoderBuilder};
@@ -105,7 +106,7 @@ async fn pump(mut messages: FlightDataEncoder, sender: &mpsc::Sender<Item>) {
 }
 
 fn encode(rows: SendableRecordBatchStream) -> FlightDataEncoder {
-    let schema = adapt_schema(&rows.schema(), None);
+    let schema = result_schema(&rows.schema());
     let target = std::sync::Arc::clone(&schema);
     let batches = rows.map(move |batch| {
         let batch = batch.map_err(|e| FlightError::from_external_error(Box::new(e)))?;
@@ -116,8 +117,16 @@ fn encode(rows: SendableRecordBatchStream) -> FlightDataEncoder {
 
 /// The messages of a small result that is at hand.
 pub(crate) fn send_batch(batch: RecordBatch) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
+    send_batches(batch.schema(), vec![batch])
+}
+
+/// The messages of batches that are at hand.
+pub(crate) fn send_batches(
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> impl Stream<Item = Result<FlightData, Status>> + Send + 'static {
     FlightDataEncoderBuilder::new()
-        .with_schema(batch.schema())
-        .build(futures::stream::iter([Ok(batch)]))
+        .with_schema(schema)
+        .build(futures::stream::iter(batches.into_iter().map(Ok)))
         .map(|message| message.map_err(status::from_flight))
 }

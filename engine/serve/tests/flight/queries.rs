@@ -59,6 +59,22 @@ async fn changes_run_as_updates_and_as_queries() {
 }
 
 #[tokio::test]
+async fn a_change_is_done_once_though_nobody_fetches_its_answer() {
+    let (server, _) = start(Auth::default()).await;
+    let mut client = connect(&server).await;
+    client.execute("CREATE TABLE t (a INT)".into(), None).await.unwrap();
+    let info = client.execute("INSERT INTO t VALUES (1), (2)".into(), None).await.unwrap();
+    let answer = rows(&mut client, info).await.unwrap();
+    assert!(table(&answer).contains("| 2 "), "{}", table(&answer));
+    let mut prepared = client.prepare("INSERT INTO t VALUES (3)".into(), None).await.unwrap();
+    assert_eq!(prepared.dataset_schema().unwrap().field(0).name(), "count");
+    prepared.execute().await.unwrap();
+    let counted = query(&mut client, "SELECT count(*) AS n FROM t").await.unwrap();
+    assert!(table(&counted).contains("| 3 |"), "{}", table(&counted));
+    server.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn prepared_statements_describe_run_again_and_close() {
     let (server, _) = start(Auth::default()).await;
     let mut client = connect(&server).await;

@@ -92,7 +92,8 @@ def test_ddl_and_browsing(connection, cursor):
         assert info["vendor_name"] == "Salamander"
     finally:
         cursor.execute("DROP VIEW python_view")
-        cursor.fetchall()
+    with pytest.raises(Exception, match="python_view"):
+        cursor.execute("SELECT * FROM python_view")
 
 
 def test_a_handshake_by_pyarrow_yields_a_token():
