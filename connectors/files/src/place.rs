@@ -74,6 +74,11 @@ impl Place {
         Self { store: Store::Object { store, root }, pattern, path }
     }
 
+    /// True if each read is a request to a server.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.store, Store::Object { .. })
+    }
+
     /// As the user wrote it.
     pub fn path(&self) -> &str {
         &self.path
@@ -132,7 +137,7 @@ impl Place {
                     Some(path) if store.head(&path).await.is_ok() => path,
                     _ => below,
                 };
-                FileKind::Object { store: Arc::clone(store), path }
+                FileKind::Object { store: Arc::clone(store), path, size: 0 }
             }
         };
         let mut open = OpenFile { file, byte, place };
@@ -245,6 +250,8 @@ enum FileKind {
     Object {
         store: Arc<dyn ObjectStore>,
         path: ObjectPath,
+        /// As the store said when it was last asked.
+        size: u64,
     },
 }
 
@@ -259,14 +266,17 @@ impl OpenFile {
     /// # Errors
     /// When the file can't be looked at.
     pub async fn size(&mut self) -> Result<u64, ConnectorError> {
-        match &self.file {
+        match &mut self.file {
             FileKind::Local(Some(file)) => match file.metadata() {
                 Ok(metadata) => Ok(metadata.len()),
                 Err(error) => Err(self.error(ErrorKind::Transient, error.to_string())),
             },
             FileKind::Local(None) => Err(self.error(ErrorKind::Transient, "an earlier read was broken off".into())),
-            FileKind::Object { store, path } => match store.head(path).await {
-                Ok(meta) => Ok(meta.size),
+            FileKind::Object { store, path, size } => match store.head(path).await {
+                Ok(meta) => {
+                    *size = meta.size;
+                    Ok(meta.size)
+                }
                 Err(error) => Err(object_error(&self.place, &error)),
             },
         }
@@ -297,9 +307,13 @@ impl OpenFile {
                 outcome.map_err(|error| self.error(ErrorKind::Transient, error.to_string()))?;
                 buffer = read;
             }
-            FileKind::Object { store, path } => {
-                let size = store.head(path).await.map_err(|error| object_error(&self.place, &error))?.size;
-                let end = size.min(byte + length as u64);
+            FileKind::Object { store, path, size } => {
+                let wanted = byte + length as u64;
+                if wanted > *size {
+                    let meta = store.head(path).await.map_err(|error| object_error(&self.place, &error))?;
+                    *size = meta.size;
+                }
+                let end = wanted.min(*size);
                 if end > byte {
                     let bytes =
                         store.get_range(path, byte..end).await.map_err(|error| object_error(&self.place, &error))?;

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 
 /// Longest line: what is longer is no line of text, and would take memory without bound.
 const MAX_LINE_BYTES: usize = 64 << 20;
+/// Bytes of a request to a server, whose time to answer counts as much as the bytes do.
+const REMOTE_CHUNK: usize = 4 << 20;
 /// Waits between attempts after transient errors: doubled from the first to the last.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(10);
@@ -33,8 +35,11 @@ pub struct FilesSource {
 /// # Errors
 /// When an option is missing or makes no sense.
 pub fn from_options(options: &BTreeMap<String, String>) -> Result<Arc<dyn Source>, ConnectorError> {
-    let settings = Settings::from_options(options)?;
+    let mut settings = Settings::from_options(options)?;
     let place = Place::of_path(&settings.path)?;
+    if place.is_remote() {
+        settings.chunk_bytes = REMOTE_CHUNK;
+    }
     Ok(Arc::new(FilesSource::new(place, settings)))
 }
 

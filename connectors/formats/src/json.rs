@@ -25,6 +25,9 @@ use std::sync::Arc;
 /// Characters of the reader's message that a reason takes over.
 const MESSAGE: usize = 300;
 
+/// Deepest nesting: Arrow's reader recurses, and what is deeper could overflow the stack.
+const MAX_DEPTH: usize = 128;
+
 /// Decodes `json`.
 #[derive(Debug)]
 pub struct JsonDecoder {
@@ -120,6 +123,9 @@ impl<'a> Pass<'a> {
             }
             if std::str::from_utf8(bytes).is_err() {
                 return Err(refuse("not UTF-8".into()));
+            }
+            if keys::is_deeper_than(bytes, MAX_DEPTH) {
+                return Err(refuse(format!("nested deeper than {MAX_DEPTH} levels")));
             }
             decoder.decode(bytes).map_err(|error| refuse(message(&error)))?;
             if decoder.has_partial_record() {

@@ -273,6 +273,23 @@ fn json_by_name() {
 }
 
 #[test]
+fn json_nested_without_end_is_a_row_like_any_other() {
+    let decoder = make("json", &[("id", DataType::Int32)], &[]);
+    for depth in [10, 200_000] {
+        let deep = "[".repeat(depth);
+        let raw = payloads(&[
+            format!("{{\"id\": 1, \"x\": {deep}{}}}", "]".repeat(depth)),
+            format!("{{\"id\": 2, \"x\": {deep}"),
+            format!("{{\"id\": {deep}{}}}", "]".repeat(depth)),
+            "{\"id\": 4}".to_owned(),
+        ]);
+        let decoded = decoder.decode(&raw, &[0]);
+        check_whole(&raw, &decoded);
+        assert!(decoded.bad.iter().all(|bad| bad.row != 3 && bad.reason.len() < 2_000));
+    }
+}
+
+#[test]
 fn one_bad_json_row_loses_no_other() {
     let decoder = make("json", &[("id", DataType::Int32), ("name", DataType::Utf8View)], &[]);
     let lines: Vec<String> = (0..500)

@@ -1,4 +1,5 @@
-//! The keys of a JSON object, to find columns that it spells in another case.
+//! What is looked up in a JSON object before or beside decoding it: its keys, to find columns that it spells in another
+//! case, and how deep it is.
 
 use arrow::datatypes::SchemaRef;
 
@@ -22,6 +23,29 @@ pub(super) fn spelling(object: &[u8], schema: &SchemaRef) -> Spelling {
         spelling.extend(key.map(|key| (column, key.to_owned())));
     }
     spelling
+}
+
+/// True if objects and lists are nested deeper than `limit`.
+pub(super) fn is_deeper_than(object: &[u8], limit: usize) -> bool {
+    // Most rows hold fewer brackets than the limit altogether.
+    if memchr::memchr2_iter(b'{', b'[', object).take(limit + 1).count() <= limit {
+        return false;
+    }
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(&byte) = object.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => at += 1 + string_at(object, at + 1).len(),
+            _ => {}
+        }
+        if depth > limit {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 /// The keys of an object's own level, without those written with escapes. Text that isn't JSON gives whatever it gives.
@@ -83,10 +107,16 @@ mod tests {
         assert_eq!(keys(r#"{"a"#), ["a"]);
     }
 
+    #[test]
+    fn depth_counts_brackets_outside_of_strings() {
+        assert!(!is_deeper_than(br#"{"a": [[]], "b": "[[[[", "c": [[]]}"#, 3));
+        assert!(is_deeper_than(br#"{"a": [[]], "b": "[[[[", "c": [[]]}"#, 2));
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(text in r#"[\{\}\[\],:"\\ab ]{0,60}"#) {
-            let _ = top_level_keys(text.as_bytes());
+            let _ = (top_level_keys(text.as_bytes()), is_deeper_than(text.as_bytes(), 3));
         }
     }
 }
