@@ -2,7 +2,7 @@
 //!
 //! [`parse`] turns a script into [`Statement`]s, a closed set; errors ([`SqlError`]) carry line, column, the source
 //! line and advice. [`TableDef`] is what a table is; its options are checked against one declarative table
-//! ([`options::registry`]) and become typed settings on the server, where references to secrets are looked up.
+//! ([`options::registry`]) and become typed values on the server, where references to secrets are looked up.
 //! [`Catalog`] is the catalog as a pure value that [`CatalogChange`]s are applied to.
 //!
 //! *What this crate doesn't know:* DataFusion, Arrow, tokio, files, clocks, randomness. Whoever uses it plans the
@@ -12,6 +12,7 @@ pub mod catalog;
 mod column_type;
 mod dialect;
 mod error;
+mod lint;
 mod name;
 pub mod options;
 mod parser;
@@ -25,6 +26,7 @@ pub use catalog::{Catalog, CatalogChange, CatalogError};
 pub use column_type::{ColumnType, MAX_DECIMAL_PRECISION, StructField, TypeError};
 pub use dialect::SalamanderDialect;
 pub use error::{Position, SqlError};
+pub use lint::{Warning, warnings};
 pub use name::{Name, NameError, TableName};
 pub use options::{Options, Ref};
 pub use parser::{EVENTHUBS_METADATA, parse, parse_one};

@@ -12,6 +12,72 @@ use serde::{Deserialize, Serialize};
 /// The longest name, in bytes.
 const LONGEST: usize = 255;
 
+/// Words that mean something else where a name could stand, so that names like these are quoted.
+const RESERVED: [&str; 62] = [
+    "all",
+    "and",
+    "as",
+    "between",
+    "case",
+    "cast",
+    "constraint",
+    "create",
+    "cross",
+    "database",
+    "distinct",
+    "drop",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "extended",
+    "false",
+    "for",
+    "formatted",
+    "from",
+    "full",
+    "group",
+    "having",
+    "if",
+    "in",
+    "inner",
+    "insert",
+    "intersect",
+    "interval",
+    "into",
+    "is",
+    "join",
+    "lateral",
+    "left",
+    "like",
+    "limit",
+    "natural",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "or",
+    "order",
+    "outer",
+    "partition",
+    "right",
+    "rlike",
+    "schema",
+    "select",
+    "set",
+    "table",
+    "then",
+    "true",
+    "union",
+    "using",
+    "values",
+    "view",
+    "watermark",
+    "when",
+    "where",
+    "with",
+];
+
 /// A name. Equality, order and hash use [`Name::key`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -69,12 +135,16 @@ impl Name {
         &self.key
     }
 
-    /// The name as it must be written in SQL: quoted with `"` if it is not a plain word.
+    /// The name as it must be written in SQL: quoted with `"` if it is not a plain word, or one that the grammar uses.
     pub fn to_sql(&self) -> String {
         let mut chars = self.display.chars();
         let plain = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
             && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$');
-        if plain { self.display.clone() } else { format!("\"{}\"", self.display.replace('"', "\"\"")) }
+        if plain && !RESERVED.contains(&self.key.as_str()) {
+            self.display.clone()
+        } else {
+            format!("\"{}\"", self.display.replace('"', "\"\""))
+        }
     }
 }
 

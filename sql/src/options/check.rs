@@ -190,7 +190,7 @@ fn check_eventhubs(options: &Options, at: Position) -> Result<(), SqlError> {
         "sas" => &["fully_qualified_namespace", "tenant_id", "client_id", "client_secret"],
         "client_secret" => &["connection_string"],
         "managed_identity" => &["connection_string", "tenant_id", "client_secret"],
-        "cli" => &["connection_string", "tenant_id", "client_id", "client_secret"],
+        "cli" => &["connection_string", "client_id", "client_secret"],
         _ => &[],
     };
     if let Some((key, entry)) = options.entries().find(|(key, _)| unused.contains(key)) {
@@ -199,8 +199,8 @@ fn check_eventhubs(options: &Options, at: Position) -> Result<(), SqlError> {
     }
     if let Some(cs) = options.get("connection_string").filter(|cs| !reference::has_reference(cs)) {
         let entry = options.entry("connection_string").map_or(at, |entry| entry.value_at);
-        let parsed = super::ConnectionString::parse(cs).map_err(|message| SqlError::new(entry, message))?;
-        if parsed.entity_path.is_none() && options.get("event_hub").is_none() {
+        let hub = connection::names_hub(cs).map_err(|message| SqlError::new(entry, message))?;
+        if !hub && options.get("event_hub").is_none() {
             return Err(SqlError::new(at, "no hub is named")
                 .with_hint("add the option 'event_hub', or EntityPath to the connection string"));
         }

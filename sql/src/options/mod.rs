@@ -2,8 +2,8 @@
 //!
 //! Three steps, each its own type. [`Options`] holds what was written, references and all; it is checked against
 //! the [`registry`] when the statement is parsed, and stored in the catalog. [`ResolvedOptions`] has the references
-//! (`${VAR}`, `${file:PATH}`) replaced, on the server only, and is never stored or printed.
-//! [`ConnectorConfig`], [`FormatConfig`] and [`HiveConfig`] are the typed values that connectors take.
+//! (`${VAR}`, `${file:PATH}`) replaced, on the server only, and is never stored or printed: its accessors give typed
+//! values. Connectors and formats take the map of [`crate::ConnectorTable::resolved_options`], the sink [`HiveConfig`].
 
 mod check;
 mod config;
@@ -18,11 +18,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use check::{check_connector, check_hive};
-pub use config::{
-    ConnectorConfig, CsvFormat, DelimitedFormat, EventHubsAuth, EventHubsConfig, FilesConfig, FormatConfig,
-    GeneratorConfig, GeneratorKind, HiveConfig, JsonFormat, OnExpired, ResolvedConnector,
-};
-pub use connection::ConnectionString;
+pub use config::HiveConfig;
 pub use reference::Ref;
 pub use resolved::ResolvedOptions;
 pub use value::{Compression, StartPosition};
@@ -34,10 +30,17 @@ use crate::redact::redact;
 ///
 /// Stored as a plain JSON object of strings. Places in the script are kept for errors while the statement is
 /// handled, but are not stored and don't count for equality.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Options {
     entries: BTreeMap<String, OptionEntry>,
+}
+
+/// Shows no secret that stands inline.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.iter().map(|(key, value)| (key, self.shown(key, value)))).finish()
+    }
 }
 
 /// One option's value and places.

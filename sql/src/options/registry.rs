@@ -7,9 +7,9 @@
 pub enum OptionKind {
     /// Any text.
     Text,
-    /// A single character; `\t` stands for a tab.
+    /// A single ASCII character.
     Char,
-    /// A text that is not empty; `\t` stands for a tab.
+    /// A text that is not empty; `\t` stands for a tab, `\u0001` for a character by its code.
     Delimiter,
     /// A secret: it must be a reference, or in a connection string the development key.
     Secret,
@@ -34,8 +34,10 @@ impl OptionKind {
     pub fn accepts(&self) -> String {
         match self {
             Self::Text => "a text".into(),
-            Self::Char => r"a single character (\t for a tab)".into(),
-            Self::Delimiter => r"a text that is not empty (\t for a tab)".into(),
+            Self::Char => r"a single ASCII character".into(),
+            Self::Delimiter => {
+                r"a text that is not empty (`\t` for a tab, `\u0001` for a character by its code)".into()
+            }
             Self::Secret => "a reference such as `${VAR}` or `${file:PATH}`".into(),
             Self::Bool => "`true` or `false`".into(),
             Self::Int(low, i64::MAX) => format!("a whole number from {low}"),
@@ -85,6 +87,11 @@ impl OptionSpec {
         self
     }
 
+    /// Whether a value without references is one that this option takes.
+    pub fn takes(&self, value: &str) -> bool {
+        super::value::fits(self, value)
+    }
+
     /// Whether a key names this option, by its own name or an alias.
     pub fn is_named(&self, key: &str) -> bool {
         self.key == key || self.aliases.contains(&key)
@@ -130,7 +137,7 @@ const ALL_FORMATS: &[&str] = &["text", "delimited", "json", "csv"];
 pub const CONNECTORS: &[ConnectorSpec] = &[
     ConnectorSpec {
         name: "eventhubs",
-        doc: "Azure Event Hubs, or a broker that speaks its protocol: a source, and a sink (at least once).",
+        doc: "Azure Event Hubs, or a broker that speaks its protocol: a source, and a sink (at least once; as `json` or `text`).",
         source: true,
         sink: true,
         formats: ALL_FORMATS,
@@ -166,6 +173,9 @@ pub const CONNECTORS: &[ConnectorSpec] = &[
     },
 ];
 
+/// A number of seconds, up to a week.
+const SECONDS: OptionKind = Float(0.05, 604_800.0);
+
 const EVENTHUBS: &[OptionSpec] = &[
     OptionSpec::new(
         "connection_string",
@@ -192,7 +202,7 @@ const EVENTHUBS: &[OptionSpec] = &[
         Optional,
         "The namespace's host, such as `my-hubs.servicebus.windows.net`; needed with Entra ID.",
     ),
-    OptionSpec::new("tenant_id", Text, Optional, "The directory; needed with `client_secret`."),
+    OptionSpec::new("tenant_id", Text, Optional, "The directory; needed with `client_secret`, possible with `cli`."),
     OptionSpec::new(
         "client_id",
         Text,
@@ -222,7 +232,15 @@ const EVENTHUBS: &[OptionSpec] = &[
         "prefetch_bytes",
         Size,
         Default("8 MB"),
-        "How much may wait in memory for each partition before the link is held back.",
+        "How much may wait in memory for each partition before the link is held back: 64 KB to 1 GB.",
+    ),
+    OptionSpec::new("call_timeout", SECONDS, Default("20"), "How many seconds a request to the broker may take."),
+    OptionSpec::new("token_lifetime", SECONDS, Default("3600"), "How many seconds a token made from a key is valid."),
+    OptionSpec::new(
+        "end_refresh",
+        SECONDS,
+        Default("2"),
+        "How often, in seconds, the end of each partition is asked for: what lag and idleness are judged by.",
     ),
     OptionSpec::new("partition_key", Text, Optional, "As a sink: the column whose value is the events' partition key."),
 ];
@@ -249,15 +267,39 @@ const GENERATOR: &[OptionSpec] = &[
         Default("realtime-logs"),
         "What to make: the log lines of an online shop.",
     ),
-    OptionSpec::new("rows_per_second", Int(1, i64::MAX), Optional, "The pace; as fast as possible if left out."),
+    OptionSpec::new(
+        "rows_per_second",
+        Float(0.0, 1e9),
+        Default("0"),
+        "The pace of all splits together; 0 is as fast as possible.",
+    ),
     OptionSpec::new("rows", Int(0, i64::MAX), Optional, "How many rows in all; without end if left out."),
-    OptionSpec::new("seed", Int(0, i64::MAX), Default("42"), "The seed: the same one gives the same lines."),
+    OptionSpec::new("seed", Int(0, i64::MAX), Default("0"), "The seed: the same one gives the same lines."),
     OptionSpec::new(
         "damaged",
         Float(0.0, 1.0),
         Default("0"),
-        "The share of lines that are damaged: truncated, with wrong fields, not UTF-8.",
+        "The share of lines that are damaged: truncated, with wrong fields, not UTF-8, and so on.",
     ),
+    OptionSpec::new(
+        "odd",
+        Float(0.0, 1.0),
+        Default("0"),
+        "The share of lines that are sound for typed columns but not for `to_timestamp` and `regexp_extract` in every column: a time without its fraction, a value without its label.",
+    ),
+    OptionSpec::new(
+        "splits",
+        Int(1, 1_024),
+        Default("1"),
+        "How many splits, each read on its own, as a hub's partitions.",
+    ),
+    OptionSpec::new(
+        "start",
+        Text,
+        Optional,
+        "When the first event happens, such as `2023-12-22T22:07:37`, or `now` for each event at the time it is made. A fixed time if left out.",
+    ),
+    OptionSpec::new("step", Duration, Default("1 ms"), "From one event's time to the next, unless `start` is `now`."),
 ];
 
 /// All formats.
@@ -271,7 +313,7 @@ pub const FORMATS: &[FormatSpec] = &[
         name: "delimited",
         doc: "Fields between a delimiter, decoded straight to typed columns. A row that doesn't fit becomes a bad record.",
         options: &[
-            OptionSpec::new("delimiter", Delimiter, Default(" | "), "What stands between fields."),
+            OptionSpec::new("delimiter", Delimiter, Required, "What stands between fields, such as ` | `."),
             OptionSpec::new(
                 "strip_labels",
                 Bool,
@@ -284,26 +326,15 @@ pub const FORMATS: &[FormatSpec] = &[
     FormatSpec {
         name: "json",
         doc: "A JSON object a row, its fields matched to columns by name. A row that doesn't fit becomes a bad record.",
-        options: &[OptionSpec::new(
-            "timestamp_format",
-            Text,
-            Optional,
-            "The pattern of timestamps, as of `to_timestamp`; ISO-8601 if left out.",
-        )],
+        options: &[],
     },
     FormatSpec {
         name: "csv",
         doc: "Comma-separated values with quotes, fields matched to columns by place. A row that doesn't fit becomes a bad record.",
         options: &[
-            OptionSpec::new("delimiter", Char, Default(","), "What stands between fields."),
+            OptionSpec::new("delimiter", Delimiter, Default(","), "What stands between fields."),
             OptionSpec::new("quote", Char, Default("\""), "What fields that hold a delimiter are quoted with."),
-            OptionSpec::new(
-                "header",
-                Bool,
-                Default("false"),
-                "Whether each file begins with a line of names, which is skipped.",
-            ),
-            OptionSpec::new("null_value", Text, Optional, "The text that stands for NULL."),
+            OptionSpec::new("null_value", Text, Default(""), "The text that stands for NULL."),
         ],
     },
 ];
@@ -322,14 +353,9 @@ pub const HIVE_PROPERTIES: &[OptionSpec] = &[
         Default("128 MB"),
         "The compressed size at which a partition's rows are rolled into a file at once.",
     ),
-    OptionSpec::new(
-        "compression",
-        Choice(&["zstd", "snappy", "lz4", "none"]),
-        Default("zstd"),
-        "The compression of Parquet pages.",
-    )
-    .with_aliases(&["parquet.compression", "parquet.compress"]),
-    OptionSpec::new("compression_level", Int(1, 22), Default("3"), "The level of zstd."),
+    OptionSpec::new("compression", Choice(&["zstd"]), Default("zstd"), "The compression of Parquet pages.")
+        .with_aliases(&["parquet.compression", "parquet.compress"]),
+    OptionSpec::new("compression_level", Int(1, 22), Default("1"), "The level of zstd."),
 ];
 
 /// The connector of that name.

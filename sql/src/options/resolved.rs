@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use super::reference::{self, Ref, resolve};
 use super::registry::{OptionKind, OptionSpec, Presence};
-use super::value::{StartPosition, fits, parse_bool, parse_char, unescape_tabs};
+use super::value::{StartPosition, fits, parse_bool, parse_char, unescape};
 use super::{OptionEntry, Options};
 use crate::error::{Position, SqlError};
 use crate::units::{parse_duration_micros, parse_size_bytes};
@@ -118,9 +118,9 @@ impl ResolvedOptions {
         self.read(key, parse_char)
     }
 
-    /// A delimiter, with `\t` as a tab.
-    pub fn delimiter(&self, key: &str) -> Option<String> {
-        self.text(key).map(unescape_tabs)
+    /// A delimiter, `\t` and `\u0001` replaced by their characters.
+    pub fn delimiter(&self, key: &str) -> Result<Option<String>, SqlError> {
+        self.read(key, unescape)
     }
 
     /// A choice, in lower case.

@@ -43,15 +43,10 @@ impl StartPosition {
 
 /// The compression of Parquet pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// Zstandard at a level from 1 to 22.
     Zstd(i32),
-    /// Snappy.
-    Snappy,
-    /// LZ4 (raw blocks).
-    Lz4,
-    /// None.
-    None,
 }
 
 /// Reads `true` or `false`.
@@ -63,17 +58,23 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads a single character; `\t` stands for a tab.
+/// Reads a single character.
 pub(crate) fn parse_char(text: &str) -> Option<char> {
-    let text = unescape_tabs(text);
     let mut chars = text.chars();
     let first = chars.next()?;
     chars.next().is_none().then_some(first)
 }
 
-/// `\t` stands for a tab, since a backslash in a SQL string is a backslash.
-pub(crate) fn unescape_tabs(text: &str) -> String {
-    text.replace("\\t", "\t")
+/// A delimiter as written. A backslash in a SQL string is a backslash, so `\t` (a tab) and `\u0001` (a character by its
+/// code) stand for what can't be typed; anything else is taken as it is.
+pub(crate) fn unescape(text: &str) -> Option<String> {
+    if text == "\\t" {
+        return Some("\t".to_owned());
+    }
+    match text.strip_prefix("\\u").filter(|code| code.len() == 4) {
+        Some(code) => u32::from_str_radix(code, 16).ok().and_then(char::from_u32).map(String::from),
+        None => Some(text.to_owned()),
+    }
 }
 
 /// Whether a value without references is one that the option takes.
@@ -82,7 +83,7 @@ pub(crate) fn fits(spec: &OptionSpec, value: &str) -> bool {
         OptionKind::Text => true,
         OptionKind::Secret => !value.is_empty(),
         OptionKind::Char => parse_char(value).is_some_and(|c| c.is_ascii() && c != '\n' && c != '\r'),
-        OptionKind::Delimiter => !value.is_empty() && !value.contains(['\n', '\r']),
+        OptionKind::Delimiter => unescape(value).is_some_and(|text| !text.is_empty() && !text.contains(['\n', '\r'])),
         OptionKind::Bool => parse_bool(value).is_some(),
         OptionKind::Int(low, high) => value.trim().parse::<i64>().is_ok_and(|n| (low..=high).contains(&n)),
         OptionKind::Float(low, high) => value.trim().parse::<f64>().is_ok_and(|n| (low..=high).contains(&n)),

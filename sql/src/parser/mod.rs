@@ -57,7 +57,11 @@ pub(crate) fn tokenize(piece: &Piece<'_>) -> Result<Vec<TokenWithSpan>, SqlError
     };
     let tokens = Tokenizer::new(&DIALECT, piece.text).tokenize_with_location().map_err(|error| {
         let at = shift(error.location);
-        let message = error.message.replace("EOF", "the end of the statement");
+        let message = if error.message.contains("multi-line comment") {
+            "the comment that begins with /* is not closed".to_owned()
+        } else {
+            error.message.trim_end_matches('.').replace("EOF", "the end of the statement")
+        };
         let hint = message
             .contains("Unterminated string")
             .then(|| "a quote inside a string is written twice: 'it''s'".to_owned());

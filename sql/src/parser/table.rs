@@ -412,10 +412,7 @@ fn check_watermark(
         Some(placed) if placed.column.column_type == ColumnType::Timestamp => Ok(()),
         Some(placed) => Err(SqlError::new(
             at,
-            format!(
-                "the watermark's column '{}' is a {}, not a TIMESTAMP",
-                watermark.column, placed.column.column_type
-            ),
+            format!("the watermark's column '{}' is {}, not TIMESTAMP", watermark.column, placed.column.column_type),
         )),
         None => {
             let near = crate::name::nearest(
@@ -500,7 +497,7 @@ fn partition_column(
     if !placed.column.column_type.is_primitive() || matches!(placed.column.column_type, ColumnType::Binary) {
         return Err(SqlError::new(
             placed.type_at,
-            format!("a partition column can't be a {}", placed.column.column_type),
+            format!("a partition column can't be {}", placed.column.column_type),
         ));
     }
     Ok(placed.column)
