@@ -32,6 +32,8 @@ const REFUSALS: u32 = 3;
 const FULL_GROUP: u32 = 10;
 /// The same for a peer that sends what it should not.
 const NONSENSE: u32 = 3;
+/// A reader that knows of events it has not read asks only so seldom where the end is.
+const BEHIND: u32 = 5;
 
 /// What to do when events expired before they were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,6 +300,7 @@ impl Supervisor {
         let mut tick = tokio::time::interval(self.settings.end_refresh);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tick.reset();
+        let mut ticks = 0u32;
         loop {
             if let Some(broken) = self.prefetch.take_broken() {
                 return self.judge(broken).await;
@@ -312,7 +315,11 @@ impl Supervisor {
                 }
                 _ = tick.tick() => {
                     attachment.link.poke();
-                    self.refresh_end().await;
+                    ticks = ticks.wrapping_add(1);
+                    let end = lock(&self.facts).end;
+                    if end.is_none_or(|end| self.prefetch.next() >= end) || ticks.is_multiple_of(BEHIND) {
+                        self.refresh_end().await;
+                    }
                 }
             }
         }

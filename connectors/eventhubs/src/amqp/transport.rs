@@ -184,7 +184,7 @@ impl Handshake {
             container_id: container.to_owned(),
             hostname: Some(host.to_owned()),
             max_frame_size: MAX_FRAME.into(),
-            channel_max: 0.into(),
+            channel_max: 255.into(),
             idle_time_out: Some(IDLE.as_millis() as u32),
             outgoing_locales: None,
             incoming_locales: None,
@@ -214,5 +214,73 @@ impl Handshake {
         let body = self.frame(AMQP).await?;
         Cursor::new(&body).descriptor()?;
         Ok(serde_amqp::from_slice(&body)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::amqp::{Connection, Meaning};
+    use std::process::Command;
+    use tokio::io::copy_bidirectional;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    /// A certificate for `localhost` and its key, made by openssl for this test.
+    fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", "key.pem", "-out", "cert.pem"])
+            .current_dir(dir.path())
+            .output()
+            .expect("openssl is needed for this test");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let certificate = CertificateDer::from_pem_file(dir.path().join("cert.pem")).unwrap();
+        (certificate, PrivateKeyDer::from_pem_file(dir.path().join("key.pem")).unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_session_opens_through_tls_and_only_with_a_trusted_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = salamander_eventhubs_broker::BrokerOptions::new(([127, 0, 0, 1], 0).into(), dir.path());
+        let broker = salamander_eventhubs_broker::Broker::start(options).await.unwrap();
+        let plain = broker.local_addr();
+        let (certificate, key) = certificate();
+        let provider = Arc::new(crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut tls = acceptor.accept(socket).await?;
+                    copy_bidirectional(&mut tls, &mut TcpStream::connect(plain).await?).await
+                });
+            }
+        });
+        let limit = Duration::from_secs(5);
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let trusting = Address { host: "localhost".into(), port, tls: Some(tls_with(roots).unwrap()) };
+        let connection = Connection::open(&trusting, "test", limit).await.unwrap();
+        let rpc = crate::rpc::Rpc::open(&connection, "$cbs", "test", limit).await.unwrap();
+        let reply = rpc.call(vec![("operation", fe2o3_amqp_types::primitives::SimpleValue::String("nonsense".into()))], Default::default());
+        assert!(reply.await.unwrap().status >= 400);
+        let public = Address { tls: Some(public_tls().unwrap()), ..trusting };
+        let error = Connection::open(&public, "test", limit).await.unwrap_err();
+        assert!(error.to_string().contains("invalid peer certificate"), "{error}");
+        assert_eq!(error.meaning(), Meaning::Transient);
     }
 }
