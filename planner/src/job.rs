@@ -8,7 +8,7 @@ use crate::error::PlanError;
 use crate::session::{Planner, project_to};
 use crate::tables::{StreamRelation, Tables};
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TryCast, lit};
 use datafusion::physical_plan::ExecutionPlan;

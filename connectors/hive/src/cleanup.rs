@@ -7,7 +7,7 @@
 
 use crate::error::{At, HiveError, Result};
 use crate::layout::{HIDDEN_FOLDER, TableLayout};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use salamander_types::manifest::TableState;
 use salamander_types::{Generation, JobId};
@@ -94,6 +94,8 @@ pub async fn delete_superseded(layout: &TableLayout, state: &TableState, due: Ve
             return Err(HiveError::corrupt(layout.place(path), message));
         }
     }
-    futures::stream::iter(&due).map(|path| delete(layout, path)).buffer_unordered(8).try_collect::<Vec<()>>().await?;
+    for path in &due {
+        delete(layout, path).await?;
+    }
     Ok(due)
 }

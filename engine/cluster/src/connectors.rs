@@ -1,7 +1,7 @@
 //! From a connector table's options to its source, decoder or sink: the one place that knows all connectors.
 
 use crate::error::HeadError;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use salamander_connector_api::{ConnectorError, Decoder, DeliverySink, Source};
 use salamander_planner::arrow_schema;
 use salamander_sql::{ConnectorTable, Ref, TableDef};
@@ -59,14 +59,15 @@ fn decoder(
 }
 
 /// Opens a table as a sink; none for a blackhole.
-pub(crate) fn open_sink(table: &TableDef, schema: &Schema) -> Result<Option<Arc<dyn DeliverySink>>, HeadError> {
+pub(crate) fn open_sink(table: &TableDef) -> Result<Option<Arc<dyn DeliverySink>>, HeadError> {
     let connector = connector_of(table)?;
     match connector.connector_name() {
         Some("blackhole") => Ok(None),
         Some("eventhubs") => {
-            let options = connector.resolved_options(&lookup)?;
-            let sink = salamander_eventhubs::sink_from_options(&options, connector.format_name().unwrap_or("json"), schema)?;
-            Ok(Some(sink))
+            let mut options = connector.resolved_options(&lookup)?;
+            let format = connector.format_name().unwrap_or("json");
+            options.insert("format".to_owned(), format.to_owned());
+            Ok(Some(salamander_eventhubs::sink_from_options(&options)?))
         }
         _ => Err(HeadError::Connector(ConnectorError::new(
             ErrorKind::Invalid,

@@ -30,6 +30,9 @@ pub enum HeadError {
     /// A table's files.
     #[error(transparent)]
     Table(#[from] HiveError),
+    /// What readers see contradicts a log.
+    #[error(transparent)]
+    Live(#[from] salamander_hive::live::LiveError),
     /// A log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -71,6 +74,7 @@ impl HeadError {
             Self::Plan(e) => e.kind(),
             Self::Connector(e) => e.kind,
             Self::Table(e) => e.kind(),
+            Self::Live(_) => ErrorKind::Internal,
             Self::Log(e) => e.kind(),
             Self::Store(e) => e.kind(),
             Self::Job(e) => e.kind(),

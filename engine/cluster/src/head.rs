@@ -91,7 +91,7 @@ impl Head {
         };
         let catalog = CatalogLog::open(Arc::clone(&store), root.clone().join("catalog"), context.clone()).await?;
         let written = read_job_logs(&store, &root, &context).await?;
-        let tables = TableRegistry::new(Arc::clone(&runtime), Arc::clone(&store), root.clone(), written);
+        let tables = TableRegistry::new(Arc::clone(&store), root.clone(), written);
         let head = Arc::new(Self {
             planner: Planner::try_new(runtime, options.query_partitions)?,
             options,

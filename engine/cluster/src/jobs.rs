@@ -69,7 +69,7 @@ impl Head {
             return Ok(Target::Table(self.tables.external(&table_id(target), &target.def).await?));
         }
         let schema = crate::connectors::declared_schema(&target.def);
-        Ok(match open_sink(&target.def, &schema)? {
+        Ok(match open_sink(&target.def)? {
             None => Target::Blackhole,
             Some(sink) => {
                 let outbox = self.tables.hidden(outbox_id(&job_id(job)), format!("{}$outbox", job.name), &schema)?;

@@ -4,7 +4,7 @@ use crate::connectors::open_stream;
 use crate::error::HeadError;
 use crate::tables::TableRegistry;
 use async_trait::async_trait;
-use salamander_hive::LiveTableProvider;
+use salamander_hive::HiveTable;
 use salamander_planner::{PlanError, Relation, StreamRelation, Tables};
 use salamander_sql::catalog::{self, CatalogTable};
 use salamander_sql::{Catalog, Name, TableName};
@@ -40,7 +40,7 @@ impl Relations {
     async fn table(&self, table: &CatalogTable) -> Result<Relation, HeadError> {
         if table.def.hive().is_some() {
             let open = self.tables.external(&table_id(table), &table.def).await?;
-            return Ok(Relation::Table(Arc::new(LiveTableProvider::new(open.layout, open.live))));
+            return Ok(Relation::Table(Arc::new(HiveTable::latest(open.live))));
         }
         let stream = open_stream(&table.def)?;
         Ok(Relation::Stream(StreamRelation {
@@ -56,7 +56,7 @@ impl Relations {
             catalog::Relation::Table(table) => self.table(table).await,
             catalog::Relation::BadRecords(table) => {
                 let open = self.tables.bad_records(&table_id(table), &table.def.name.to_string())?;
-                Ok(Relation::Table(Arc::new(LiveTableProvider::new(open.layout, open.live))))
+                Ok(Relation::Table(Arc::new(HiveTable::latest(open.live))))
             }
             catalog::Relation::View(view) => Ok(Relation::View {
                 database: view.session_db.key().to_owned(),

@@ -6,6 +6,7 @@ use crate::head::Head;
 use crate::jobs::job_id;
 use crate::relations::{Relations, table_id};
 use datafusion::physical_plan::ExecutionPlan;
+use salamander_hive::partition::folder_path;
 use salamander_job::{JobPhase, JobStatus};
 use salamander_sql::catalog::{CatalogJob, Relation};
 use salamander_sql::{Catalog, Name, Show, TableKind, TableName, like};
@@ -95,19 +96,25 @@ impl Head {
     async fn show_partitions(&self, catalog: &Arc<Catalog>, session_db: &Name, name: &TableName) -> Result<Vec<Column>, HeadError> {
         let table = catalog.resolve_table(name, session_db)?;
         let open = self.tables.external(&table_id(table), &table.def).await?;
-        let mut partitions = std::collections::BTreeMap::<String, (u64, u64, u64)>::new();
-        for partition in open.live.pin().partitions(&open.layout) {
-            let entry = partitions.entry(partition.folder).or_default();
-            entry.0 += partition.rows;
-            entry.1 += partition.files;
-            entry.2 += partition.bytes;
+        // Rows in files, files, bytes in files, rows that are not rolled yet.
+        let mut partitions = std::collections::BTreeMap::<String, (u64, u64, u64, u64)>::new();
+        let folder = |values: &[Option<String>]| folder_path(open.layout.partition_columns(), values);
+        for view in open.live.pin().jobs.values() {
+            for file in view.state.files.values() {
+                let entry = partitions.entry(folder(&file.values)).or_default();
+                (entry.0, entry.1, entry.2) = (entry.0 + file.rows, entry.1 + 1, entry.2 + file.bytes);
+            }
+            for (_, part) in view.state.live_parts() {
+                partitions.entry(folder(&part.values)).or_default().3 += part.rows;
+            }
         }
-        let figure = |pick: fn(&(u64, u64, u64)) -> u64| partitions.values().map(|v| count(pick(v))).collect();
+        let figure = |pick: fn(&(u64, u64, u64, u64)) -> u64| partitions.values().map(|v| count(pick(v))).collect();
         Ok(vec![
             Column::Text("partition", partitions.keys().cloned().map(Some).collect()),
             Column::Number("rows", figure(|v| v.0)),
             Column::Number("files", figure(|v| v.1)),
             Column::Number("bytes", figure(|v| v.2)),
+            Column::Number("rows_in_segments", figure(|v| v.3)),
         ])
     }
 

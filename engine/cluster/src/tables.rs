@@ -2,13 +2,12 @@
 
 use crate::connectors::{declared_schema, lookup};
 use crate::error::HeadError;
-use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::execution::runtime_env::RuntimeEnv;
+use arrow::datatypes::Schema;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parking_lot::Mutex;
 use salamander_connector_api::bad_records_schema;
-use salamander_hive::{LiveTable, TableLayout, TableLocation, TableOptions, owner};
+use salamander_hive::{LiveTable, TableLayout, TableLocation, TableOptions, claim_folder};
 use salamander_job::SinkTable;
 use salamander_sql::TableDef;
 use salamander_types::manifest::TableState;
@@ -16,7 +15,6 @@ use salamander_types::{JobId, LogNumber, TableId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use url::Url;
 
 /// What the log of one job says of one table.
 #[derive(Debug, Clone)]
@@ -29,7 +27,6 @@ pub(crate) struct Written {
 /// The tables that have been opened since the head's start, and what jobs that don't run have written.
 #[derive(Debug)]
 pub(crate) struct TableRegistry {
-    runtime: Arc<RuntimeEnv>,
     /// The data directory, where hidden tables have their folders.
     store: Arc<dyn ObjectStore>,
     root: Path,
@@ -49,12 +46,11 @@ pub(crate) fn outbox_id(job: &JobId) -> TableId {
 
 impl TableRegistry {
     pub(crate) fn new(
-        runtime: Arc<RuntimeEnv>,
-        store: Arc<dyn ObjectStore>,
+            store: Arc<dyn ObjectStore>,
         root: Path,
         written: HashMap<TableId, Vec<Written>>,
     ) -> Self {
-        Self { runtime, store, root, open: Mutex::default(), written }
+        Self { store, root, open: Mutex::default(), written }
     }
 
     /// An external table, opened once; its folder is claimed.
@@ -77,11 +73,11 @@ impl TableRegistry {
             zstd_level,
             ..TableOptions::default()
         };
-        let location = self.location(id, store, root)?;
+        let location = TableLocation { store, root };
         let schema = declared_schema(table);
         let layout = TableLayout::new(id.clone(), table.name.to_string(), location, &schema, &partition_columns, options)?;
-        owner::claim(&layout).await?;
-        Ok(self.insert(layout))
+        claim_folder(&layout).await?;
+        self.insert(layout)
     }
 
     /// The hidden table of a stream's bad records.
@@ -95,41 +91,28 @@ impl TableRegistry {
             return Ok(open.clone());
         }
         let root = self.root.clone().join("tables").join(id.as_str());
-        let location = self.location(&id, Arc::clone(&self.store), root)?;
+        let location = TableLocation { store: Arc::clone(&self.store), root };
         let layout = TableLayout::new(id, name, location, schema, &[], TableOptions::default())?;
-        Ok(self.insert(layout))
+        self.insert(layout)
     }
 
-    fn location(&self, id: &TableId, store: Arc<dyn ObjectStore>, root: Path) -> Result<TableLocation, HeadError> {
-        // Each table's store has a name of its own: two folders on one disk are two stores.
-        let store_url = format!("salamander://{id}/");
-        let url = Url::parse(&store_url).map_err(|e| HeadError::invalid(format!("{store_url}: {e}")))?;
-        self.runtime.register_object_store(&url, Arc::clone(&store));
-        Ok(TableLocation { store, store_url, root })
-    }
-
-    fn insert(&self, layout: TableLayout) -> SinkTable {
+    fn insert(&self, layout: TableLayout) -> Result<SinkTable, HeadError> {
         let mut open = self.open.lock();
         if let Some(first) = open.get(&layout.id) {
-            return first.clone();
+            return Ok(first.clone());
         }
         let layout = Arc::new(layout);
         let live = Arc::new(LiveTable::new(Arc::clone(&layout)));
         for written in self.written.get(&layout.id).into_iter().flatten() {
-            live.reset(&written.job, written.number, Arc::clone(&written.state));
+            live.reset(&written.job, written.number, Arc::clone(&written.state))?;
         }
         let table = SinkTable { layout, live };
         open.insert(table.layout.id.clone(), table.clone());
-        table
+        Ok(table)
     }
 
     /// Forgets a dropped table.
     pub(crate) fn forget(&self, id: &TableId) {
         self.open.lock().remove(id);
-    }
-
-    /// Schema of a hidden table as it would be opened.
-    pub(crate) fn bad_records_columns() -> SchemaRef {
-        bad_records_schema()
     }
 }

@@ -3,6 +3,7 @@
 use datafusion::common::DataFusionError;
 use salamander_connector_api::ConnectorError;
 use salamander_hive::HiveError;
+use salamander_hive::live::LiveError;
 use salamander_planner::error::{datafusion_kind, datafusion_message};
 use salamander_storage::LogError;
 use salamander_types::ErrorKind;
@@ -20,6 +21,12 @@ pub enum JobError {
     /// A table: segments, rolls.
     #[error(transparent)]
     Table(#[from] HiveError),
+    /// What readers see contradicts what the job says: a mistake of the engine's own.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// Rows that can't be made.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
     /// The plan.
     #[error("epoch failed: {}", datafusion_message(.0))]
     Epoch(#[from] DataFusionError),
@@ -44,7 +51,7 @@ impl JobError {
             Self::Epoch(e) => datafusion_kind(e),
             Self::Fenced(_) => ErrorKind::Fenced,
             Self::SourceChanged(_) => ErrorKind::Invalid,
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::Internal(_) | Self::Live(_) | Self::Arrow(_) => ErrorKind::Internal,
         }
     }
 }

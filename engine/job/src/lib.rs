@@ -13,6 +13,7 @@
 //! generation after a failure. Exactly once rests on the log alone: a generation begins by winning a log number and
 //! restores only what precedes it, and one manifest commits source positions and segments together.
 
+mod delivery;
 pub mod error;
 pub mod inputs;
 pub mod protocol;

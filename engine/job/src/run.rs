@@ -5,19 +5,21 @@
 //! [`crate::JobOptions::uncommitted_bytes`] of rows are not committed, no epoch takes input, so the readers' buffers
 //! fill and the links stop granting credit.
 
+use crate::delivery::{deliver_next, queue_entry};
 use crate::error::JobError;
 use crate::inputs::{Inputs, Look, Taken};
 use crate::protocol::{Effect, Ending, Event, Protocol};
 use crate::spec::{JobEnvironment, JobSpec, SinkTable, Target};
 use crate::status::{JobPhase, SharedStatus};
 use arrow::array::RecordBatch;
-use salamander_hive::{cleanup, roll, segment};
+use salamander_hive::cleanup::SUPERSEDED_FOR;
+use salamander_hive::{RollRequest, SegmentStamp, SupersededSegments, delete_orphans, delete_superseded, execute_roll, plan_rolls, write_segment};
 use salamander_operators::stream_rows::gap_record;
 use salamander_operators::{EpochContext, EpochOutput, run_epoch};
 use salamander_storage::{Commit, Head, Loaded, Log, LogContext};
-use salamander_types::manifest::{Counters, JobEntry, JobPlan, JobState, LogState, Roll, Segment, TableState};
-use salamander_types::{Cursor, Epoch, Generation, LogNumber, TableId};
-use std::collections::{BTreeMap, VecDeque};
+use salamander_types::manifest::{Counters, JobEntry, JobPlan, JobState, LogState, Roll, TableState};
+use salamander_types::{Epoch, LogNumber, TableId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -32,6 +34,8 @@ enum Answer {
     Event(Event),
     Won { head: Head, state: Box<JobState>, up_to: Epoch },
     NewSplits(Vec<JobEntry>),
+    Delivered(LogNumber),
+    Deleted(TableId, Vec<String>),
     Failed(JobError),
 }
 
@@ -64,6 +68,13 @@ struct Tenure {
     pace: Pace,
     /// New splits wait for a commit before they are opened.
     splits_announced: bool,
+    /// The number whose rows are being delivered, until a commit says that they are.
+    delivering: Option<LogNumber>,
+    /// The last rolls are planned once everything is delivered.
+    last_plan_waits: bool,
+    superseded: BTreeMap<TableId, SupersededSegments>,
+    /// Objects that are being deleted, until a commit says that they are.
+    deleting: BTreeSet<String>,
     done: bool,
 }
 
@@ -138,8 +149,8 @@ impl JobSpec {
             if state.is_none_or(|s| !s.tables.contains_key(&layout.id)) {
                 entries.push(JobEntry::Table {
                     table: layout.id.clone(),
-                    location: layout.store_url.clone(),
-                    partition_columns: layout.partition_columns.clone(),
+                    location: layout.location.root.to_string(),
+                    partition_columns: layout.partition_columns().to_vec(),
                 });
             }
         }
@@ -154,11 +165,10 @@ impl Tenure {
         let look = Look::at(&spec.plan.inputs).await?;
         let log = Arc::new(open_log(&spec, &environment));
         let Loaded { head, state, .. } = log.open_generation(|loaded| spec.opening(loaded)).await?;
-        let mut state: JobState = (*state).clone();
-        let mut head = head;
+        let (mut head, mut state): (Head, JobState) = (head, state);
         for sink in spec.sinks() {
             let table = Arc::new(state.tables.get(&sink.layout.id).cloned().unwrap_or_default());
-            sink.live.reset(&spec.id, head.number, table);
+            sink.live.reset(&spec.id, head.number, table)?;
         }
         look.check(&spec.plan.inputs, &state)?;
         // Start positions are committed before the first epoch.
@@ -200,10 +210,15 @@ impl Tenure {
             answer,
             pace,
             splits_announced: false,
+            delivering: None,
+            last_plan_waits: false,
+            superseded: BTreeMap::new(),
+            deleting: BTreeSet::new(),
             done: false,
         };
         this.clean_orphans().await?;
         this.carry_out(effects)?;
+        this.deliver();
         Ok(this)
     }
 
@@ -211,7 +226,7 @@ impl Tenure {
     async fn clean_orphans(&mut self) -> Result<(), JobError> {
         for sink in self.spec.sinks() {
             let Some(table) = self.state.tables.get(&sink.layout.id) else { continue };
-            let removed = cleanup::orphans(&sink.layout, table, &self.spec.id, self.head.generation).await?;
+            let removed = delete_orphans(&sink.layout, &self.spec.id, self.head.generation, table).await?;
             if !removed.is_empty() {
                 tracing::info!(job = %self.spec.name, table = %sink.layout.name, objects = removed.len(), "removed what an earlier generation left half-made");
             }
@@ -306,43 +321,41 @@ impl Tenure {
 
     /// Makes an epoch's rows visible to our readers, and keeps them for the next checkpoint.
     fn publish(&mut self, taken: &Taken, output: EpochOutput) -> Result<(), JobError> {
-        let written: usize = output.batches.iter().map(RecordBatch::num_rows).sum();
+        let spec = Arc::clone(&self.spec);
+        let count = |batches: &[RecordBatch]| batches.iter().map(|b| b.num_rows() as u64).sum::<u64>();
+        let written = count(&output.batches);
+        if let Some(sink) = spec.target.table() {
+            self.show(sink, output.batches)?;
+        }
         let mut bad_rows = 0;
-        if let Some(sink) = self.spec.target.table() {
-            self.keep(sink.layout.id.clone(), output.batches)?;
-        }
-        for (scan, batches) in output.bad {
+        let mut bad = output.bad;
+        for input in &spec.plan.inputs {
             // Every scan of a stream sees the same bad rows: the first one's count.
-            let Some(input) = self.spec.plan.inputs.iter().find(|i| i.scans.first() == Some(&scan)) else { continue };
-            bad_rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-            let table = self.spec.bad_records.get(&input.stream.id).map(|s| s.layout.id.clone());
-            if let Some(table) = table {
-                self.keep(table, batches)?;
+            let mut rows = input.scans.first().and_then(|scan| bad.remove(scan)).unwrap_or_default();
+            for gap in taken.gaps.iter().filter(|g| g.table == input.stream.id) {
+                rows.push(gap_record(spec.id.as_str(), &gap.split, gap.from, gap.to)?);
             }
-        }
-        for gap in &taken.gaps {
-            bad_rows += 1;
-            if let Some(sink) = self.spec.bad_records.get(&gap.table) {
-                let row = gap_record(self.spec.id.as_str(), &gap.split, gap.from, gap.to)?;
-                self.keep(sink.layout.id.clone(), vec![row])?;
+            bad_rows += count(&rows);
+            if let Some(sink) = spec.bad_records.get(&input.stream.id) {
+                self.show(sink, rows)?;
             }
         }
         self.counters.rows_read += taken.rows as u64;
         self.counters.bytes_read += taken.bytes as u64;
-        self.counters.rows_written += written as u64;
-        self.counters.rows_bad += bad_rows as u64;
+        self.counters.rows_written += written;
+        self.counters.rows_bad += bad_rows;
         self.uncommitted.push_back((self.epoch, taken.bytes));
         self.uncommitted_bytes += taken.bytes;
         Ok(())
     }
 
-    fn keep(&mut self, table: TableId, batches: Vec<RecordBatch>) -> Result<(), JobError> {
-        if batches.is_empty() {
-            return Ok(());
+    /// Publishes an epoch's rows of one table; an epoch without rows too, since a commit names the last epoch.
+    fn show(&mut self, sink: &SinkTable, batches: Vec<RecordBatch>) -> Result<(), JobError> {
+        if !batches.is_empty() {
+            let unwritten = Unwritten { epoch: self.epoch, table: sink.layout.id.clone(), batches: batches.clone() };
+            self.unwritten.push(unwritten);
         }
-        self.spec.sink(&table)?.live.publish(&self.spec.id, self.epoch, &batches);
-        self.unwritten.push(Unwritten { epoch: self.epoch, table, batches });
-        Ok(())
+        Ok(sink.live.publish(&self.spec.id, self.epoch, batches)?)
     }
 
     async fn take_answer(&mut self, answer: Answer) -> Result<(), JobError> {
@@ -358,12 +371,26 @@ impl Tenure {
                 }
                 effects
             }
+            Answer::Delivered(number) => match self.spec.target.table() {
+                Some(outbox) => {
+                    let table = outbox.layout.id.clone();
+                    self.protocol.step(Event::Fact(JobEntry::Delivered { table, number }))
+                }
+                None => Vec::new(),
+            },
+            Answer::Deleted(table, paths) => self.protocol.step(Event::Fact(JobEntry::Deleted { table, paths })),
             Answer::Won { head, state, up_to } => {
                 self.won(head, *state, up_to)?;
+                self.after_commit();
                 if std::mem::take(&mut self.splits_announced) {
                     self.inputs.open_new(&self.state).await?;
                 }
-                self.protocol.step(Event::Committed)
+                let mut effects = self.protocol.step(Event::Committed);
+                if self.last_plan_waits && !self.has_queued() {
+                    self.last_plan_waits = false;
+                    effects.extend(self.protocol.step(Event::RollsPlanned { rolls: Vec::new() }));
+                }
+                effects
             }
         };
         self.carry_out(effects)
@@ -372,12 +399,9 @@ impl Tenure {
     /// A commit is through: readers switch from memory to segments.
     fn won(&mut self, head: Head, state: JobState, up_to: Epoch) -> Result<(), JobError> {
         for (id, table) in &state.tables {
-            if self.state.tables.get(id) != Some(table) || !self.uncommitted.is_empty() {
-                self.spec.sink(id)?.live.commit(&self.spec.id, head.number, Arc::new(table.clone()), up_to);
-            }
+            self.spec.sink(id)?.live.commit(&self.spec.id, head.number, Arc::new(table.clone()), up_to)?;
         }
-        while let Some((epoch, bytes)) = self.uncommitted.front().copied().filter(|(e, _)| *e <= up_to) {
-            debug_assert!(epoch <= up_to);
+        while let Some((_, bytes)) = self.uncommitted.front().copied().filter(|(e, _)| *e <= up_to) {
             self.uncommitted_bytes -= bytes;
             self.uncommitted.pop_front();
         }
@@ -390,11 +414,64 @@ impl Tenure {
         Ok(())
     }
 
+    /// Delivery and deletion follow from what is committed.
+    fn after_commit(&mut self) {
+        if let (Some(number), Some(state)) = (self.delivering, self.outbox_state())
+            && !state.queued.contains_key(&number)
+        {
+            self.delivering = None;
+        }
+        self.deliver();
+        let tables = &self.state.tables;
+        self.deleting.retain(|path| tables.values().any(|t| t.segments.contains_key(path)));
+        let now = self.environment.clock.monotonic();
+        let spec = Arc::clone(&self.spec);
+        for sink in spec.sinks() {
+            let id = &sink.layout.id;
+            let Some(table) = self.state.tables.get(id) else { continue };
+            let superseded = self.superseded.entry(id.clone()).or_default();
+            let mut paths = superseded.due(table, now, SUPERSEDED_FOR);
+            paths.extend(table.delivered.iter().cloned());
+            paths.retain(|path| self.deleting.insert(path.clone()));
+            if paths.is_empty() {
+                continue;
+            }
+            let (layout, table) = (Arc::clone(&sink.layout), table.clone());
+            self.spawn(async move {
+                let paths = delete_superseded(&layout, &table, paths).await?;
+                Ok(Answer::Deleted(layout.id.clone(), paths))
+            });
+        }
+    }
+
+    fn outbox_state(&self) -> Option<&TableState> {
+        let Target::Delivery { outbox, .. } = &self.spec.target else { return None };
+        self.state.tables.get(&outbox.layout.id)
+    }
+
+    fn has_queued(&self) -> bool {
+        self.outbox_state().is_some_and(|s| !s.queued.is_empty())
+    }
+
+    /// Begins the next delivery if none is under way.
+    fn deliver(&mut self) {
+        let Target::Delivery { outbox, sink } = &self.spec.target else { return };
+        let Some(state) = self.state.tables.get(&outbox.layout.id) else { return };
+        let Some((number, _)) = state.queued.first_key_value() else { return };
+        if self.delivering.is_some() {
+            return;
+        }
+        self.delivering = Some(*number);
+        let work = deliver_next(self.spec.id.clone(), Arc::clone(&outbox.layout), Arc::clone(sink), state.clone());
+        self.spawn(async move { Ok(Answer::Delivered(work.await?)) });
+    }
+
     fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), JobError> {
         for effect in effects {
             match effect {
                 Effect::Write { up_to } => self.write(up_to),
-                Effect::Commit { entries, up_to } => self.commit(entries, up_to)?,
+                Effect::Commit { entries, up_to } => self.commit(entries, up_to),
+                Effect::PlanRolls { force: true } if self.has_queued() => self.last_plan_waits = true,
                 Effect::PlanRolls { force } => {
                     let rolls = self.plan_rolls(force);
                     let effects = self.protocol.step(Event::RollsPlanned { rolls });
@@ -420,45 +497,49 @@ impl Tenure {
 
     fn write(&mut self, up_to: Epoch) {
         let mut tables: BTreeMap<TableId, Vec<RecordBatch>> = BTreeMap::new();
-        let (now, later) = std::mem::take(&mut self.unwritten).into_iter().partition(|u| u.epoch <= up_to);
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unwritten).into_iter().partition(|u| u.epoch <= up_to);
         self.unwritten = later;
-        for unwritten in Vec::from_iter::<Vec<Unwritten>>(now) {
+        for unwritten in now {
             tables.entry(unwritten.table).or_default().extend(unwritten.batches);
         }
         let (spec, environment, generation) = (Arc::clone(&self.spec), self.environment.clone(), self.head.generation);
         self.spawn(async move {
             let mut segments = Vec::with_capacity(tables.len());
             for (table, batches) in tables {
-                let written = write_segment(&spec, &environment, generation, &table, batches, up_to).await?;
-                segments.push((table, written));
+                let committed_at = environment.clock.now_micros();
+                let stamp = SegmentStamp { job: spec.id.clone(), generation, epoch: up_to, committed_at };
+                let layout = &spec.sink(&table)?.layout;
+                if let Some(segment) = write_segment(layout, stamp, &environment.entropy, batches).await? {
+                    segments.push((table, segment));
+                }
             }
             Ok(Answer::Event(Event::Written { segments }))
         });
     }
 
-    fn commit(&mut self, entries: Vec<JobEntry>, up_to: Epoch) -> Result<(), JobError> {
-        let (log, spec, head, state) = (Arc::clone(&self.log), Arc::clone(&self.spec), self.head.clone(), self.state.clone());
+    fn commit(&mut self, entries: Vec<JobEntry>, up_to: Epoch) {
+        let mut entries = entries;
+        if let Target::Delivery { outbox, .. } = &self.spec.target {
+            entries.extend(queue_entry(&outbox.layout.id, self.head.number.next(), &entries));
+        }
+        let (log, spec) = (Arc::clone(&self.log), Arc::clone(&self.spec));
+        let (head, state) = (self.head.clone(), self.state.clone());
         self.spawn(async move {
             let (head, state) = commit(&log, &spec, &head, &state, entries).await?;
             Ok(Answer::Won { head, state: Box::new(state), up_to })
         });
-        Ok(())
     }
 
     fn plan_rolls(&self, force: bool) -> Vec<(TableId, Roll)> {
         let now = self.environment.clock.now_micros();
         let mut rolls = Vec::new();
-        for sink in self.spec.sinks() {
+        let outbox = matches!(self.spec.target, Target::Delivery { .. }).then(|| self.spec.target.table()).flatten();
+        for sink in self.spec.sinks().filter(|s| outbox.is_none_or(|o| o.layout.id != s.layout.id)) {
             let Some(table) = self.state.tables.get(&sink.layout.id) else { continue };
-            let planned = roll::plan_rolls(
-                table,
-                &self.spec.id,
-                self.head.generation,
-                now,
-                &sink.layout.options,
-                force,
-                self.environment.entropy.as_ref(),
-            );
+            let request =
+                RollRequest { job: &self.spec.id, generation: self.head.generation, now_micros: now, force };
+            let planned = plan_rolls(table, &request, &sink.layout.options, self.environment.entropy.as_ref());
             rolls.extend(planned.into_iter().map(|r| (sink.layout.id.clone(), r)));
         }
         rolls
@@ -469,7 +550,7 @@ impl Tenure {
         let state: TableState = self.state.tables.get(table).cloned().unwrap_or_default();
         let table = table.clone();
         self.spawn(async move {
-            let file = roll::execute_roll(&layout, &state, &roll).await?;
+            let file = execute_roll(&layout, &state, &roll).await?;
             Ok(Answer::Event(Event::RollDone { table, path: roll.path, rows: file.rows, bytes: file.bytes }))
         });
         Ok(())
@@ -490,20 +571,6 @@ impl Tenure {
             Ok(Answer::NewSplits(entries))
         });
     }
-}
-
-async fn write_segment(
-    spec: &JobSpec,
-    environment: &JobEnvironment,
-    generation: Generation,
-    table: &TableId,
-    batches: Vec<RecordBatch>,
-    up_to: Epoch,
-) -> Result<Segment, JobError> {
-    let sink = spec.sink(table)?;
-    let now = environment.clock.now_micros();
-    let entropy = environment.entropy.as_ref();
-    Ok(segment::write_segment(&sink.layout, &spec.id, generation, entropy, &batches, up_to, now).await?)
 }
 
 /// Applies entries and wins the next number with them.

@@ -102,7 +102,7 @@ impl ExecutionPlan for EpochSourceExec {
         // Taken when first polled: `execute` itself has no effect.
         let inputs = {
             let context = EpochContext::of(&task)?;
-            futures::stream::once(async move { context.take_input(source, partition) })
+            futures::StreamExt::boxed(futures::stream::once(async move { context.take_input(source, partition) }))
         };
         let stream = futures::StreamExt::map(
             futures::StreamExt::flat_map(inputs, futures::stream::iter),

@@ -168,7 +168,7 @@ impl ExecutionPlan for StreamScanExec {
         let (source, rows) = (Arc::clone(&self.source), self.rows.clone());
         let open = async move {
             let Some(split) = split.filter(|_| !nothing) else {
-                return Ok(None);
+                return Ok::<_, DataFusionError>(None);
             };
             let notify = Arc::new(Notify::new());
             let reader = source

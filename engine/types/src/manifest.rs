@@ -11,7 +11,7 @@
 use crate::id::{Epoch, Generation, JobId, LogNumber, TableId, WriterId};
 use crate::position::{Cursor, Position, SplitId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// The manifest format that this build writes, and the only one that it reads.
@@ -141,12 +141,21 @@ pub enum JobEntry {
         /// Paths relative to the table's folder.
         paths: Vec<String>,
     },
-    /// Rows delivered from committed segments to an external sink, which may have them more than once.
-    Delivered {
-        /// The table.
+    /// The segments of this commit wait for delivery to a sink outside, under the number that commits them.
+    Queued {
+        /// The outbox.
         table: TableId,
-        /// The segments, by path, all of whose rows have been accepted.
+        /// The manifest's own number: with a row's index in it, the row's name outside.
+        number: LogNumber,
+        /// The segments, in order.
         paths: Vec<String>,
+    },
+    /// A sink outside has accepted all rows that were queued under a number (and may have some more than once).
+    Delivered {
+        /// The outbox.
+        table: TableId,
+        /// The number.
+        number: LogNumber,
     },
     /// Totals since the job began.
     Counters(Counters),
@@ -270,9 +279,12 @@ pub struct TableState {
     pub rolls: BTreeMap<String, Roll>,
     /// Visible files, by path.
     pub files: BTreeMap<String, DataFile>,
-    /// Segments whose rows an external sink has accepted.
-    #[serde(default)]
-    pub delivered: std::collections::BTreeSet<String>,
+    /// Segments that wait for delivery to a sink outside, by the number that committed them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub queued: BTreeMap<LogNumber, Vec<String>>,
+    /// Segments whose rows a sink outside has accepted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub delivered: BTreeSet<String>,
 }
 
 /// What a job's log says of one source.
@@ -338,10 +350,10 @@ impl LogState for JobState {
                 bytes,
             } => self.table_mut(table)?.end_roll(path, *rows, *bytes)?,
             JobEntry::Deleted { table, paths } => self.table_mut(table)?.delete(paths)?,
-            JobEntry::Delivered { table, paths } => {
-                let state = self.table_mut(table)?;
-                state.delivered.extend(paths.iter().cloned());
+            JobEntry::Queued { table, number, paths } => {
+                self.table_mut(table)?.queued.insert(*number, paths.clone());
             }
+            JobEntry::Delivered { table, number } => self.table_mut(table)?.end_delivery(*number)?,
             JobEntry::Counters(counters) => self.counters = *counters,
             JobEntry::Finished { reason } => self.finished = Some(reason.clone()),
         }
@@ -416,10 +428,20 @@ impl TableState {
         Ok(())
     }
 
+    fn end_delivery(&mut self, number: LogNumber) -> Result<(), FoldError> {
+        let Some(paths) = self.queued.remove(&number) else {
+            return Err(FoldError(format!("nothing is queued under number {number}")));
+        };
+        self.delivered.extend(paths);
+        Ok(())
+    }
+
     fn delete(&mut self, paths: &[String]) -> Result<(), FoldError> {
         for path in paths {
             match self.segments.get(path) {
-                Some(segment) if self.is_superseded(segment) => self.segments.remove(path),
+                Some(segment) if self.is_superseded(segment) || self.delivered.contains(path) => {
+                    self.segments.remove(path)
+                }
                 Some(_) => return Err(FoldError(format!("{path} still holds unrolled rows"))),
                 None => return Err(FoldError(format!("{path} is not a segment of this table"))),
             };
