@@ -5,8 +5,8 @@
 //! columns, text that reads as a number or a timestamp fits those. STRUCT, ARRAY and MAP nest.
 //!
 //! Arrow's JSON reader decodes whole batches and says only that one of the rows is wrong. Rows are therefore decoded
-//! together first; where that fails, the culprit is set aside if its syntax gives it away, else the rows are halved
-//! until it stands alone. What is sound is never lost, and a batch without bad rows costs one pass.
+//! together first; where that fails, the culprit is set aside if its syntax gives it away, else the rows are parted
+//! and parted again until it stands alone. What is sound is never lost, and a batch without bad rows costs one pass.
 
 mod keys;
 
@@ -25,6 +25,8 @@ use std::sync::Arc;
 /// Characters of the reader's message that a reason takes over.
 const MESSAGE: usize = 300;
 
+/// Rows that are decoded together once it is known that some of a batch are bad.
+const FEW_ROWS: usize = 32;
 /// Deepest nesting: Arrow's reader recurses, and what is deeper could overflow the stack.
 const MAX_DEPTH: usize = 128;
 
@@ -89,7 +91,7 @@ impl<'a> Pass<'a> {
         pass
     }
 
-    /// Recurses no deeper than twice the logarithm of the number of rows.
+    /// Recurses about twice as deep as the logarithm of [`FEW_ROWS`].
     fn decode(&mut self, rows: &[u32]) {
         let mut rest = rows;
         while !rest.is_empty() {
@@ -104,9 +106,11 @@ impl<'a> Pass<'a> {
                     rest = &rest[culprit + 1..];
                 }
                 Err(Refused::Somewhere) => {
-                    let (left, right) = rest.split_at(rest.len() / 2);
-                    self.decode(left);
-                    rest = right;
+                    let part = if rest.len() > 2 * FEW_ROWS { FEW_ROWS } else { rest.len() / 2 };
+                    for rows in rest.chunks(part.max(1)) {
+                        self.decode(rows);
+                    }
+                    return;
                 }
             }
         }

@@ -382,6 +382,8 @@ impl<S: Splitter> Scan<'_, S> {
     }
 
     /// Pushes one value a record. Values of records that fail, here or in an earlier column, are of no meaning.
+    ///
+    /// What the rules ask for is decided here, once a block, and not in the loop.
     #[inline(always)]
     fn each<T: Copy + Default>(
         &self,
@@ -392,26 +394,48 @@ impl<S: Splitter> Scan<'_, S> {
         parse: impl Fn(&Record<'_>, usize, usize) -> Option<T>,
     ) {
         let rules = &self.decoder.rules;
-        let column = &self.decoder.schema.fields()[self.column];
+        match (valid, &rules.null_value, rules.strip_labels) {
+            (Some(valid), Some(null), strip) => {
+                let is_null = |field: &Field, text: &[u8]| !field.quoted && text == null;
+                self.values(to, failures, what, strip, is_null, |null| valid.push(!null), parse);
+            }
+            (_, _, false) => self.values(to, failures, what, false, |_, _| false, |_| {}, parse),
+            (_, _, true) => self.values(to, failures, what, true, |_, _| false, |_| {}, parse),
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn values<T: Copy + Default>(
+        &self,
+        to: &mut Vec<T>,
+        failures: &mut [Option<BadRow>],
+        what: &str,
+        strip_labels: bool,
+        is_null: impl Fn(&Field, &[u8]) -> bool,
+        mut seen: impl FnMut(bool),
+        parse: impl Fn(&Record<'_>, usize, usize) -> Option<T>,
+    ) {
+        let column = self.decoder.schema.field(self.column);
         let mut labels = LabelFinder::default();
-        let fields = self.block.fields.iter().skip(self.column).step_by(self.decoder.width());
-        for ((record, field), failure) in self.block.records.iter().zip(fields).zip(failures) {
+        let fields = self.block.fields.chunks_exact(self.decoder.width());
+        let rows = self.block.records.iter().zip(fields).zip(failures);
+        to.extend(rows.map(|((record, fields), failure)| {
+            let field = &fields[self.column];
             let (mut start, end) = (field.start as usize, field.end as usize);
-            if rules.strip_labels {
+            if strip_labels {
                 start += labels.skip(&record.bytes[start..end]);
             }
             let text = &record.bytes[start..end];
-            let null = !field.quoted && rules.null_value.as_deref().is_some_and(|null| null == text);
+            let null = is_null(field, text);
+            seen(null);
             let value = if null { column.is_nullable().then(T::default) } else { parse(record, start, end) };
             if value.is_none() && failure.is_none() {
                 let what = if null { reason::NULL_REFUSED } else { what };
                 *failure = Some(reason::field(0, self.column, column.name(), what, text));
             }
-            to.push(value.unwrap_or_default());
-            if let Some(valid) = valid {
-                valid.push(!null);
-            }
-        }
+            value.unwrap_or_default()
+        }));
     }
 }
 
