@@ -98,7 +98,7 @@ impl Head {
         let open = self.tables.external(&table_id(table), &table.def).await?;
         // Rows in files, files, bytes in files, rows that are not rolled yet.
         let mut partitions = std::collections::BTreeMap::<String, (u64, u64, u64, u64)>::new();
-        let folder = |values: &[Option<String>]| folder_path(open.layout.partition_columns(), values);
+        let folder = |values: &[Option<String>]| folder_path(open.layout.partition_columns(), values).trim_end_matches('/').to_owned();
         for view in open.live.pin().jobs.values() {
             for file in view.state.files.values() {
                 let entry = partitions.entry(folder(&file.values)).or_default();

@@ -132,7 +132,7 @@ def rounds(arguments, folder):
             del engine.env["SALAMANDER_FAILPOINT"]
             engine.kill()
         else:
-            time.sleep(chance.uniform(0.2, 3.0))
+            time.sleep(chance.uniform(0.5, 5.0))
             victim = chance.choice(["engine", "engine", "broker", "both"])
             deaths[victim] += 1
             if victim in ("broker", "both"):

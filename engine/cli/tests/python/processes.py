@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import tempfile
@@ -29,17 +30,17 @@ class Process:
     def start(self, timeout=30):
         log = open(self.log, "ab")
         begun = time.monotonic()
-        self.process = subprocess.Popen(self.arguments, stdout=subprocess.PIPE, stderr=log, env=self.env, text=True)
-        os.set_blocking(self.process.stdout.fileno(), False)
-        line = ""
+        self.process = subprocess.Popen(self.arguments, stdout=subprocess.PIPE, stderr=log, env=self.env)
+        line = b""
         while time.monotonic() - begun < timeout:
-            line += self.process.stdout.read() or ""
-            if line.endswith("\n"):
-                self.ready_seconds = time.monotonic() - begun
-                return self.parse(line)
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.005)
+            if select.select([self.process.stdout], [], [], 1)[0]:
+                read = os.read(self.process.stdout.fileno(), 4096)
+                line += read
+                if line.endswith(b"\n"):
+                    self.ready_seconds = time.monotonic() - begun
+                    return self.parse(line.decode())
+                if not read:
+                    break
         self.kill()
         raise RuntimeError(f"{self.arguments} was not ready; log:\n{pathlib.Path(self.log).read_text()[-4000:]}")
 
