@@ -2,8 +2,9 @@
 //!
 //! At least once: a delivery counts when the service has accepted every batch; one that fails is made again with the
 //! same rows, and each event carries the row's name (job, log number, index) so that consumers can drop doubles. Rows
-//! with the same partition key keep their order; so do rows without one among themselves as far as they are in one
-//! batch (the service spreads batches without a key over the partitions).
+//! with the same partition key keep their order: a key's batches go one after the other, each when the one before it is
+//! accepted. Batches of different keys, and batches without one (which the service spreads over the partitions anyway),
+//! go side by side.
 
 use crate::amqp::{AmqpError, LinkHandle, Meaning, SenderSpec};
 use crate::backoff::Backoff;
@@ -17,6 +18,7 @@ use arrow::json::WriterBuilder;
 use arrow::json::writer::LineDelimited;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
 use salamander_connector_api::{ConnectorError, Delivery, DeliverySink};
 use salamander_types::ErrorKind;
 use std::collections::HashMap;
@@ -26,6 +28,8 @@ use std::sync::Arc;
 const DEFAULT_MESSAGE: u64 = 1 << 20;
 /// What is left free of the largest message.
 const MARGIN: usize = 1_024;
+/// Batches under way at once.
+const SIDE_BY_SIDE: usize = 8;
 /// Attempts at one batch before the delivery is given back to the engine.
 const ATTEMPTS: u32 = 5;
 
@@ -91,9 +95,13 @@ impl EventHubsSink {
     async fn send(&self, batch: &Bytes) -> Result<(), ConnectorError> {
         let mut failures = 0;
         loop {
-            let error = match self.try_send(batch).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+            let sender = self.sender().await;
+            let (sender, error) = match sender {
+                Ok(sender) => match sender.link.send(BATCH, batch.clone()).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => (Some(sender), error.into()),
+                },
+                Err(error) => (None, error),
             };
             failures += 1;
             let meaning = match &error {
@@ -104,8 +112,8 @@ impl EventHubsSink {
             if !passing || failures >= ATTEMPTS {
                 return Err(self.hub.error(&self.hub.place(), &error));
             }
-            if meaning != Meaning::Busy {
-                *self.sender.lock().await = None;
+            if let Some(sender) = sender.filter(|_| meaning != Meaning::Busy) {
+                self.forget(&sender).await;
             }
             let wait = self.settings.backoff.wait(failures, meaning == Meaning::Busy, self.hub.entropy());
             tracing::warn!(hub = self.hub.name(), ?error, ?wait, "a batch was not accepted; trying again");
@@ -113,9 +121,12 @@ impl EventHubsSink {
         }
     }
 
-    async fn try_send(&self, batch: &Bytes) -> Result<(), HubError> {
-        let sender = self.sender().await?;
-        Ok(sender.link.send(BATCH, batch.clone()).await?)
+    /// Has the next batch attach anew, unless another one has done so already.
+    async fn forget(&self, failed: &Sender) {
+        let mut slot = self.sender.lock().await;
+        if slot.as_ref().is_some_and(|sender| Arc::ptr_eq(&sender.link, &failed.link)) {
+            *slot = None;
+        }
     }
 
     async fn limit(&self) -> Result<usize, ConnectorError> {
@@ -139,8 +150,9 @@ impl EventHubsSink {
         ConnectorError::new(ErrorKind::Invalid, self.hub.place(), message)
     }
 
-    /// The batches of a delivery: by partition key in the order in which keys first appear, rows in their order.
-    fn batches(&self, delivery: &Delivery<'_>, limit: usize) -> Result<Vec<Bytes>, ConnectorError> {
+    /// The batches of a delivery, in chains that must each go one after the other: one chain a partition key, with its
+    /// rows in their order, and one chain for each batch without a key.
+    fn chains(&self, delivery: &Delivery<'_>, limit: usize) -> Result<Vec<Vec<Bytes>>, ConnectorError> {
         let keys = self.keys(delivery.batch)?;
         let bodies = self.bodies(delivery.batch)?;
         let mut places: HashMap<Option<&str>, usize> = HashMap::new();
@@ -165,7 +177,14 @@ impl EventHubsSink {
                 })?;
             }
         }
-        Ok(batchers.into_iter().flat_map(Batcher::finish).collect())
+        let keyless = places.get(&None).copied();
+        let chains = batchers.into_iter().map(Batcher::finish).enumerate();
+        Ok(chains
+            .flat_map(|(place, batches)| match keyless == Some(place) {
+                true => batches.into_iter().map(|batch| vec![batch]).collect(),
+                false => vec![batches],
+            })
+            .collect())
     }
 
     fn keys(&self, batch: &RecordBatch) -> Result<Option<StringArray>, ConnectorError> {
@@ -203,7 +222,14 @@ impl EventHubsSink {
             let message = format!("'format'='text' needs exactly one column beside the partition key: there are {}", columns(&schema));
             return Err(self.invalid(message));
         };
-        let text = self.as_text(field.name(), batch.column(place))?;
+        let column = batch.column(place);
+        if matches!(field.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView) {
+            // Bytes go as they are, text or not.
+            let bytes = cast(column, &DataType::Binary);
+            let bytes = bytes.map_err(|error| self.invalid(format!("column '{}': {error}", field.name())))?;
+            return Ok(bytes.as_binary::<i32>().iter().map(|row| row.unwrap_or_default().to_vec()).collect());
+        }
+        let text = self.as_text(field.name(), column)?;
         Ok(text.iter().map(|row| row.unwrap_or_default().as_bytes().to_vec()).collect())
     }
 }
@@ -234,10 +260,12 @@ impl DeliverySink for EventHubsSink {
             return Ok(());
         }
         let limit = self.limit().await?;
-        // One after the other: batches of one key must not overtake each other, a failed one included.
-        for batch in self.batches(&delivery, limit)? {
-            self.send(&batch).await?;
-        }
-        Ok(())
+        let chains = self.chains(&delivery, limit)?.into_iter().map(|chain| async move {
+            for batch in &chain {
+                self.send(batch).await?;
+            }
+            Ok(())
+        });
+        futures::stream::iter(chains).buffer_unordered(SIDE_BY_SIDE).try_collect().await
     }
 }

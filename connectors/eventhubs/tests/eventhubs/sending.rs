@@ -1,7 +1,7 @@
 //! What a sink sends, and what becomes of it when the service hesitates.
 
 use crate::local::{Local, Reading, properties, send, table};
-use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use salamander_eventhubs::{Surroundings, sink_with};
 use salamander_types::ErrorKind;
@@ -50,6 +50,18 @@ async fn rows_arrive_as_json_with_their_names_and_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_go_as_they_are() {
+    let local = Local::start_with(|options| options.default_partitions = 1).await;
+    let sink = sink_with(&local.options("out", &[("format", "text")]), &Surroundings::default()).unwrap();
+    let bytes: Vec<&[u8]> = vec![b"text", b"\xff\x00 no text", b""];
+    let column = Arc::new(BinaryArray::from_iter_values(&bytes)) as _;
+    send(sink.as_ref(), &RecordBatch::try_from_iter([("body", column)]).unwrap(), 0).await.unwrap();
+    let source = local.source("out", &[]);
+    let batch = Reading::open(source.as_ref(), "0", 0).await.unwrap().batch().await.unwrap();
+    assert_eq!(batch.payload.iter().map(Option::unwrap).collect::<Vec<_>>(), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_deliveries_are_cut_into_batches() {
     let local = Local::start().await;
     let bodies: Vec<String> = (0..12_000).map(|i| format!("{i:0400}")).collect();
@@ -87,6 +99,29 @@ async fn a_busy_service_is_waited_for_and_a_lost_answer_sends_again() {
     }
     let twice = (40..45).map(|i| (Some(i.to_string()), 2)).collect();
     assert_eq!(names, twice, "a consumer sees by the name which rows are doubles");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_of_one_key_keep_their_order() {
+    let local = Local::start().await;
+    let sink = sink_with(&local.options("out", &[("format", "text"), ("partition_key", "key")]), &Surroundings::default()).unwrap();
+    local.broker.faults().server_busy(3);
+    // Several batches a key, some of which are refused at first.
+    let bodies: Vec<String> = (0..9_000).map(|i| format!("{i:0800}")).collect();
+    let keys: Vec<String> = (0..9_000).map(|i| format!("key {}", i % 3)).collect();
+    send(sink.as_ref(), &table(&[("key", &keys), ("body", &bodies)]), 0).await.unwrap();
+    let source = local.source("out", &[]);
+    let mut last: BTreeMap<String, i64> = BTreeMap::new();
+    for split in source.describe().await.unwrap().splits {
+        let end = split.end.unwrap();
+        let mut reading = Reading::open(source.as_ref(), split.split.as_str(), 0).await.unwrap();
+        for (_, body) in reading.until(0, end).await.unwrap() {
+            let index: i64 = body.parse().unwrap();
+            let before = last.insert(format!("key {}", index % 3), index);
+            assert!(before.is_none_or(|before| before < index), "{index} behind {before:?}");
+        }
+    }
+    assert_eq!(last.into_values().sum::<i64>(), 8_997 + 8_998 + 8_999);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
