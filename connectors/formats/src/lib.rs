@@ -19,6 +19,7 @@ pub mod delimited;
 pub mod json;
 pub mod text;
 
+mod columns;
 mod label;
 mod number;
 mod reason;

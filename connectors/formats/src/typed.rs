@@ -7,15 +7,13 @@
 //!   payloads ──Splitter──▶ fields of a block ──per column──▶ values ──without the bad rows──▶ columns
 //! ```
 
+use crate::columns::{Kind, Lane, Values};
 use crate::label::LabelFinder;
-use crate::views::{Record, string_column};
+use crate::views::Record;
 use crate::{number, reason, time};
-use arrow::array::{
-    Array, ArrayRef, BinaryViewArray, BooleanArray, ByteView, Date32Array, Decimal128Array, Float32Array, Float64Array,
-    Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray,
-};
-use arrow::buffer::{Buffer, NullBuffer};
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::array::{Array, ArrayRef, BinaryViewArray, ByteView, RecordBatch, RecordBatchOptions};
+use arrow::buffer::Buffer;
+use arrow::datatypes::SchemaRef;
 use salamander_connector_api::{BadRow, Decoded, Decoder, DecoderError, RawBatch};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -66,41 +64,6 @@ pub(crate) struct FieldRules {
     pub(crate) null_value: Option<Vec<u8>>,
     /// Strip `Label: ` before values, and units behind numbers.
     pub(crate) strip_labels: bool,
-}
-
-/// How a column's fields are read.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Text,
-    Int8,
-    Int16,
-    Int32,
-    Int64,
-    Float,
-    Double,
-    Boolean,
-    Decimal(u8, i8),
-    Date,
-    Timestamp,
-}
-
-impl Kind {
-    fn of(data_type: &DataType) -> Option<Self> {
-        Some(match data_type {
-            DataType::Utf8View => Self::Text,
-            DataType::Int8 => Self::Int8,
-            DataType::Int16 => Self::Int16,
-            DataType::Int32 => Self::Int32,
-            DataType::Int64 => Self::Int64,
-            DataType::Float32 => Self::Float,
-            DataType::Float64 => Self::Double,
-            DataType::Boolean => Self::Boolean,
-            DataType::Decimal128(precision, scale) if *scale >= 0 => Self::Decimal(*precision, *scale),
-            DataType::Date32 => Self::Date,
-            DataType::Timestamp(TimeUnit::Microsecond, _) => Self::Timestamp,
-            _ => return None,
-        })
-    }
 }
 
 /// A decoder of split records.
@@ -437,108 +400,6 @@ impl<S: Splitter> Scan<'_, S> {
             value.unwrap_or_default()
         }));
     }
-}
-
-/// The values of one column so far.
-struct Lane {
-    values: Values,
-    /// Kept only if there is a text for NULL.
-    valid: Option<Vec<bool>>,
-    wanted: bool,
-}
-
-enum Values {
-    Text(Vec<u128>),
-    Int8(Vec<i8>),
-    Int16(Vec<i16>),
-    Int32(Vec<i32>),
-    Int64(Vec<i64>),
-    Float(Vec<f32>),
-    Double(Vec<f64>),
-    Boolean(Vec<bool>),
-    Decimal(Vec<i128>),
-    Date(Vec<i32>),
-    Timestamp(Vec<i64>),
-}
-
-macro_rules! each_kind {
-    ($values:expr, $vec:ident => $body:expr) => {
-        match $values {
-            Values::Text($vec) => $body,
-            Values::Int8($vec) => $body,
-            Values::Int16($vec) => $body,
-            Values::Int32($vec) => $body,
-            Values::Int64($vec) => $body,
-            Values::Float($vec) => $body,
-            Values::Double($vec) => $body,
-            Values::Boolean($vec) => $body,
-            Values::Decimal($vec) => $body,
-            Values::Date($vec) => $body,
-            Values::Timestamp($vec) => $body,
-        }
-    };
-}
-
-impl Values {
-    fn new(kind: Kind, capacity: usize) -> Self {
-        match kind {
-            Kind::Text => Self::Text(Vec::with_capacity(capacity)),
-            Kind::Int8 => Self::Int8(Vec::with_capacity(capacity)),
-            Kind::Int16 => Self::Int16(Vec::with_capacity(capacity)),
-            Kind::Int32 => Self::Int32(Vec::with_capacity(capacity)),
-            Kind::Int64 => Self::Int64(Vec::with_capacity(capacity)),
-            Kind::Float => Self::Float(Vec::with_capacity(capacity)),
-            Kind::Double => Self::Double(Vec::with_capacity(capacity)),
-            Kind::Boolean => Self::Boolean(Vec::with_capacity(capacity)),
-            Kind::Decimal(..) => Self::Decimal(Vec::with_capacity(capacity)),
-            Kind::Date => Self::Date(Vec::with_capacity(capacity)),
-            Kind::Timestamp => Self::Timestamp(Vec::with_capacity(capacity)),
-        }
-    }
-}
-
-impl Lane {
-    /// Takes the bad rows of the block that began at `base` out, or all of it if the column isn't wanted.
-    fn end_block(&mut self, base: usize, keep: &[bool]) {
-        if !self.wanted {
-            each_kind!(&mut self.values, values => values.clear());
-            self.valid.iter_mut().for_each(Vec::clear);
-        } else if keep.contains(&false) {
-            each_kind!(&mut self.values, values => compact(values, base, keep));
-            self.valid.iter_mut().for_each(|valid| compact(valid, base, keep));
-        }
-    }
-
-    fn into_array(self, data_type: &DataType, buffers: &Arc<[Buffer]>) -> ArrayRef {
-        let nulls = self.valid.filter(|valid| valid.contains(&false)).map(NullBuffer::from);
-        match self.values {
-            Values::Text(views) => Arc::new(string_column(views, Arc::clone(buffers), nulls)),
-            Values::Int8(values) => Arc::new(Int8Array::new(values.into(), nulls)),
-            Values::Int16(values) => Arc::new(Int16Array::new(values.into(), nulls)),
-            Values::Int32(values) => Arc::new(Int32Array::new(values.into(), nulls)),
-            Values::Int64(values) => Arc::new(Int64Array::new(values.into(), nulls)),
-            Values::Float(values) => Arc::new(Float32Array::new(values.into(), nulls)),
-            Values::Double(values) => Arc::new(Float64Array::new(values.into(), nulls)),
-            Values::Boolean(values) => Arc::new(BooleanArray::new(values.into(), nulls)),
-            Values::Decimal(values) => {
-                Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(data_type.clone()))
-            }
-            Values::Date(values) => Arc::new(Date32Array::new(values.into(), nulls)),
-            Values::Timestamp(values) => {
-                Arc::new(TimestampMicrosecondArray::new(values.into(), nulls).with_data_type(data_type.clone()))
-            }
-        }
-    }
-}
-
-/// Keeps of `values[base..]` those that `keep` says.
-fn compact<T: Copy>(values: &mut Vec<T>, base: usize, keep: &[bool]) {
-    let mut to = base;
-    for (from, &kept) in keep.iter().enumerate() {
-        values[to] = values[base + from];
-        to += usize::from(kept);
-    }
-    values.truncate(to);
 }
 
 fn is_utf8(bytes: &[u8]) -> bool {
