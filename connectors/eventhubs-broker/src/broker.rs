@@ -22,6 +22,9 @@ use crate::sas::{DEVELOPMENT_KEY, DEVELOPMENT_KEY_NAME, SharedAccessKey};
 /// How often retention is enforced.
 const RETENTION_EVERY: Duration = Duration::from_secs(30);
 
+/// The largest TCP segment of a connection.
+const SEGMENT_BYTES: u32 = 16_384;
+
 /// How long connections have to write their last frames when the broker is shut down.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
 
@@ -123,6 +126,8 @@ impl BrokerHandle {
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
+    // pyamqp sets the segment size that it finds on its socket; on loopback it may find one that is larger than may be set.
+    socket2::SockRef::from(&socket).set_tcp_mss(SEGMENT_BYTES)?;
     socket.bind(address)?;
     socket.listen(1024)
 }

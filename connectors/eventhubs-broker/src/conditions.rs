@@ -21,22 +21,16 @@ pub(crate) const RESOURCE_LIMIT: &str = "amqp:resource-limit-exceeded";
 pub(crate) const NOT_ALLOWED: &str = "amqp:not-allowed";
 /// Another reader has the partition.
 pub(crate) const STOLEN: &str = "amqp:link:stolen";
-/// The broker ends the link.
-pub(crate) const DETACH_FORCED: &str = "amqp:link:detach-forced";
 /// A message is larger than the link takes.
 pub(crate) const MESSAGE_SIZE_EXCEEDED: &str = "amqp:link:message-size-exceeded";
 /// The broker ends the connection.
 pub(crate) const CONNECTION_FORCED: &str = "amqp:connection:forced";
 /// The peer's frames are wrong.
 pub(crate) const FRAMING_ERROR: &str = "amqp:connection:framing-error";
-/// A handle was used that is not attached.
-pub(crate) const UNATTACHED_HANDLE: &str = "amqp:session:unattached-handle";
 /// A handle was attached twice.
 pub(crate) const HANDLE_IN_USE: &str = "amqp:session:handle-in-use";
 /// The broker has too much to do: try again later.
 pub(crate) const SERVER_BUSY: &str = "com.microsoft:server-busy";
-/// Something took too long.
-pub(crate) const TIMEOUT: &str = "com.microsoft:timeout";
 /// An argument has no meaning.
 pub(crate) const ARGUMENT_ERROR: &str = "com.microsoft:argument-error";
 /// An argument is out of range.

@@ -268,7 +268,8 @@ mod tests {
             prop_assert_eq!(annotation(&after, SEQUENCE_NUMBER), Some(&Value::Long(4)));
             prop_assert_eq!(annotation(&after, OFFSET), Some(&Value::String("123".into())));
             prop_assert_eq!(annotation(&after, ENQUEUED_TIME), Some(&Value::Timestamp(Timestamp::from_milliseconds(5_000))));
-            prop_assert_eq!(annotation(&after, PARTITION_KEY), key.map(Value::String).as_ref());
+            let expected = key.map(Value::String);
+            prop_assert_eq!(annotation(&after, PARTITION_KEY), expected.as_ref());
             prop_assert_eq!(annotation(&after, "x-mine"), Some(&Value::Uint(7)));
             prop_assert_eq!(after.header, before.header);
             prop_assert_eq!(after.properties, before.properties);

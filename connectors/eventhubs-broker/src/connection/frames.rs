@@ -129,14 +129,8 @@ impl Connection {
             }
             Some(Link::Producer(producer)) => producer.intake.flow(handle),
             Some(Link::Requests(requests)) => requests.intake.flow(handle),
-            Some(Link::Closing) => return Ok(()),
-            None => {
-                return self.end_session(
-                    channel,
-                    conditions::UNATTACHED_HANDLE,
-                    "flow for a handle that is not attached",
-                );
-            }
+            // A peer may have sent it before it saw that the link was detached.
+            Some(Link::Closing) | None => return Ok(()),
         };
         if flow.echo && !flow.drain { self.put_flow(channel, Some(echo)) } else { Ok(()) }
     }
@@ -148,20 +142,13 @@ impl Connection {
         let taken = match session.links.get_mut(&handle) {
             Some(Link::Producer(producer)) => producer.intake.take(transfer, payload),
             Some(Link::Requests(requests)) => requests.intake.take(transfer, payload),
-            Some(Link::Closing) => Ok(None),
+            Some(Link::Closing) | None => Ok(None),
             Some(Link::Consumer(_) | Link::Replies(_)) => {
                 let error = conditions::error(
                     conditions::NOT_ALLOWED,
                     "a transfer came on a link whose sender is this container",
                 );
                 return self.detach(channel, handle, error);
-            }
-            None => {
-                return self.end_session(
-                    channel,
-                    conditions::UNATTACHED_HANDLE,
-                    "transfer for a handle that is not attached",
-                );
             }
         };
         if flow_is_due {

@@ -49,6 +49,9 @@ const OUT_FULL: usize = 256 * 1024;
 /// Nothing more is read from a peer while so many bytes (of answers to it) wait to be written.
 const OUT_STUCK: usize = 4 * 1024 * 1024;
 
+/// Bytes of one read.
+const READ_BYTES: usize = 64 * 1024;
+
 /// A peer must come to its first AMQP frame within this time.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(30);
 
@@ -156,9 +159,17 @@ impl Connection {
             if !self.out.is_empty() && !shared.faults.current_delay().is_zero() {
                 tokio::time::sleep(shared.faults.current_delay()).await;
             }
+            if input.capacity() - input.len() < READ_BYTES / 2 {
+                input.reserve(READ_BYTES);
+            }
             tokio::select! {
                 read = reader.read_buf(&mut input), if !self.closing && self.out.len() < OUT_STUCK => match read {
-                    Ok(read) if read > 0 => last_read = Instant::now(),
+                    Ok(read) if read > 0 => {
+                        last_read = Instant::now();
+                        // Clients that leave Nagle's algorithm on (rhea) hold back a frame until the one before is acknowledged;
+                        // the system resets this option by itself.
+                        let _ = reader.as_ref().set_quickack(true);
+                    }
                     _ => return Err(End::Cut),
                 },
                 written = writer.write_buf(&mut self.out), if !self.out.is_empty() => match written {
