@@ -140,7 +140,7 @@ async fn execute(
     session: &Session,
     sql: &str,
 ) -> Result<SendableRecordBatchStream, Status> {
-    tracing::debug!(session = %session.id, principal = %session.principal, sql, "statement");
+    tracing::debug!(session = %session.id, principal = %session.principal, bytes = sql.len(), "statement");
     let rows = engine.execute(session, sql).await;
     rows.map_err(|e| status::from_statement(&e))
 }
