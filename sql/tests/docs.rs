@@ -3,11 +3,15 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use salamander_sql::options::registry::{CONNECTORS, FORMATS, HIVE_PROPERTIES, OptionSpec, Presence};
 
 const BEGIN: &str = "<!-- options: written by `UPDATE_DOCS=1 cargo test --release -p salamander-sql --test docs` -->\n";
 const END: &str = "<!-- end of options -->";
+
+/// One test at a time reads or writes the page.
+static PAGE: Mutex<()> = Mutex::new(());
 
 fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/sql/statements.md")
@@ -77,6 +81,7 @@ fn options() -> String {
 
 #[test]
 fn the_option_tables_are_current() {
+    let _guard = PAGE.lock();
     let text = std::fs::read_to_string(page()).expect("the page");
     let (head, rest) = text.split_once(BEGIN).expect("the tables' begin");
     let (tables, tail) = rest.split_once(END).expect("the tables' end");
@@ -91,6 +96,7 @@ fn the_option_tables_are_current() {
 /// Every block of SQL on the page parses.
 #[test]
 fn the_examples_parse() {
+    let _guard = PAGE.lock();
     let text = std::fs::read_to_string(page()).expect("the page");
     let mut blocks = 0;
     for block in text.split("```sql\n").skip(1) {

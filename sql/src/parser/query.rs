@@ -12,42 +12,94 @@ use crate::statement::Insert;
 
 /// How many tokens may follow each other without a comma, parenthesis or WHEN. Longer runs could only be long
 /// chains of operators, whose trees are as deep as they are long.
-const LONGEST_CHAIN: usize = 4_000;
+const LONGEST_CHAIN: usize = 1_000;
 
 /// How deep parentheses may nest in all.
 const DEEPEST: usize = 200;
 
-/// Refuses statements whose syntax tree would be too deep for the stack of those who walk it.
+/// How many forms that sqlparser tries in two ways may be open at a time. When what is inside doesn't parse, the time
+/// doubles with each level of them; at this depth that is still a fraction of a second.
+const MOST_RETRIED: usize = 14;
+
+/// What stands open at a place: one for each parenthesis or bracket.
+#[derive(Default)]
+struct Open {
+    /// Tokens since the last comma or WHEN.
+    chain: usize,
+    /// Retried forms: the one that the parenthesis belongs to, and INTERVALs since the last comma, AND or OR.
+    retried: usize,
+    opened: usize,
+}
+
+/// Refuses statements whose syntax tree would be too deep for the stack of those who walk it, or that would take
+/// too long to find wrong.
 pub(super) fn check_length(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
-    let mut chains = vec![0_usize];
-    for token in tokens {
+    let mut open = vec![Open::default()];
+    let mut before = "";
+    for token in tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))) {
+        let refuse = |message: &str| SqlError::new(position(token.span.start), message);
+        let word = match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => word.value.as_str(),
+            _ => "",
+        };
         match &token.token {
-            Token::Whitespace(_) => {}
-            Token::LParen | Token::LBracket => chains.push(0),
-            Token::RParen | Token::RBracket if chains.len() > 1 => {
-                chains.pop();
+            Token::LParen | Token::LBracket => {
+                let opened = retried_form(before) + usize::from(before.is_empty() && token.token == Token::LBracket);
+                open.push(Open { opened, retried: opened, chain: 0 });
+            }
+            Token::RParen | Token::RBracket if open.len() > 1 => {
+                open.pop();
             }
             _ => {
-                let resets = match &token.token {
-                    Token::Comma => true,
-                    Token::Word(word) => word.value.eq_ignore_ascii_case("WHEN"),
-                    _ => false,
-                };
-                if let Some(chain) = chains.last_mut() {
-                    *chain = if resets { 0 } else { *chain + 1 };
-                    if *chain > LONGEST_CHAIN {
-                        return Err(SqlError::new(position(token.span.start), "the expression is too long").with_hint(
+                if let Some(here) = open.last_mut() {
+                    let ends = |words: &[&str]| {
+                        token.token == Token::Comma || words.iter().any(|w| w.eq_ignore_ascii_case(word))
+                    };
+                    here.chain = if ends(&["WHEN"]) { 0 } else { here.chain + 1 };
+                    if ends(&["WHEN", "AND", "OR"]) {
+                        here.retried = here.opened;
+                    }
+                    here.retried += usize::from(word.eq_ignore_ascii_case("INTERVAL"));
+                    if here.chain > LONGEST_CHAIN {
+                        return Err(refuse("the expression is too long").with_hint(
                             "write IN (…) instead of a chain of OR, or several statements instead of a chain of UNION",
                         ));
                     }
                 }
             }
         }
-        if chains.len() > DEEPEST {
-            return Err(SqlError::new(position(token.span.start), "parentheses nest too deep"));
+        if open.len() > DEEPEST {
+            return Err(refuse("parentheses nest too deep"));
         }
+        if open.iter().map(|here| here.retried).sum::<usize>() > MOST_RETRIED {
+            return Err(refuse("the expression nests too deep").with_hint("name inner parts in a subquery or in WITH"));
+        }
+        before = word;
     }
     Ok(())
+}
+
+/// How often sqlparser doubles its work for this word before a parenthesis, when what follows is wrong.
+fn retried_form(word: &str) -> usize {
+    const TWICE: [&str; 13] = [
+        "CAST",
+        "TRY_CAST",
+        "SAFE_CAST",
+        "CONVERT",
+        "TRY_CONVERT",
+        "EXTRACT",
+        "CEIL",
+        "FLOOR",
+        "SUBSTRING",
+        "SUBSTR",
+        "OVERLAY",
+        "TRIM",
+        "ARRAY",
+    ];
+    if word.eq_ignore_ascii_case("POSITION") {
+        return 3;
+    }
+    usize::from(TWICE.iter().any(|form| form.eq_ignore_ascii_case(word)))
 }
 
 impl StatementParser<'_> {
