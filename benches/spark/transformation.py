@@ -21,7 +21,7 @@ COLUMNS = ["date", "time"] + [
 def session(name: str, memory: str = "4g") -> SparkSession:
     spark = (
         SparkSession.builder.master("local[2]").appName(name)
-        .config("spark.driver.memory", memory).config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", memory).config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.ansi.enabled", "false").config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2").config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")

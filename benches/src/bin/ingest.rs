@@ -25,6 +25,9 @@ struct Arguments {
     /// A file of lines to read instead of generated ones.
     #[arg(long)]
     file: Option<PathBuf>,
+    /// Where to write, kept afterwards; a temporary folder if not given.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Table properties.
     #[arg(long, default_value = "'roll_size' = '128 MB', 'roll_interval' = '5 minutes'")]
     properties: String,
@@ -41,7 +44,8 @@ async fn main() -> Result<()> {
     let head = Head::start(HeadOptions::new(scratch.path().join("data"))).await?;
     let session = Session::internal("bench");
     let source = format!("'connector' = 'files', 'path' = '{}', 'format' = 'text'", file.display());
-    let script = pipeline::script(&source, &scratch.path().join("table"), &arguments.properties)?;
+    let out = arguments.out.unwrap_or_else(|| scratch.path().join("table"));
+    let script = pipeline::script(&source, &out, &arguments.properties)?;
     let (cpu, begun) = (usage::cpu_seconds(), Instant::now());
     for statement in salamander_sql::split(&script) {
         run(&head, &session, statement.text).await?;

@@ -16,7 +16,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum HeadError {
     /// The text of a statement or an option.
-    #[error("{}", .0.render())]
+    #[error("{}", .0.render().trim_start_matches("error: "))]
     Sql(#[from] SqlError),
     /// A name that isn't there, is there already, or is in use.
     #[error(transparent)]

@@ -16,6 +16,7 @@ use salamander_hive::cleanup::SUPERSEDED_FOR;
 use salamander_hive::{RollRequest, SegmentStamp, SupersededSegments, delete_orphans, delete_superseded, execute_roll, plan_rolls, write_segment};
 use salamander_operators::stream_rows::gap_record;
 use salamander_operators::{EpochContext, EpochOutput, run_epoch};
+use salamander_storage::log::RETENTION;
 use salamander_storage::{Commit, Head, Loaded, Log, LogContext};
 use salamander_types::manifest::{Counters, JobEntry, JobPlan, JobState, LogState, Roll, TableState};
 use salamander_types::{Epoch, LogNumber, TableId};
@@ -27,6 +28,8 @@ use tokio::task::JoinSet;
 
 /// Answers that wait for the job's task: few are ever under way.
 const ANSWERS: usize = 64;
+/// Manifests from one look for old ones to the next.
+const PRUNE_EVERY: u64 = 128;
 
 /// What the tasks of a job answer.
 #[derive(Debug)]
@@ -422,6 +425,9 @@ impl Tenure {
             self.delivering = None;
         }
         self.deliver();
+        if self.head.number.0.is_multiple_of(PRUNE_EVERY) {
+            self.prune();
+        }
         let tables = &self.state.tables;
         self.deleting.retain(|path| tables.values().any(|t| t.segments.contains_key(path)));
         let now = self.environment.clock.monotonic();
@@ -442,6 +448,16 @@ impl Tenure {
                 Ok(Answer::Deleted(layout.id.clone(), paths))
             });
         }
+    }
+
+    /// Deletes manifests that no reader needs. Failing at it harms nothing: the next look finds them again.
+    fn prune(&mut self) {
+        let (log, job) = (Arc::clone(&self.log), self.spec.name.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = log.prune(RETENTION).await {
+                tracing::warn!(%job, %error, "old manifests could not be deleted");
+            }
+        });
     }
 
     fn outbox_state(&self) -> Option<&TableState> {

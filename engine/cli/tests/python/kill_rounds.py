@@ -7,12 +7,11 @@ into a table that rolls every second. After each kill the process is started aga
 visible files in a loop during the kills, as Hive does, and must never see a row twice. In the end the job is stopped and
 Spark reads the files: of each partition every sequence number that the broker gave out is there exactly once, and so is
 every acknowledged event (an event whose acknowledgement was lost may have been sent twice: then both are there).
-With --failpoints each engine death is at the next of the commit protocol's steps instead of a random moment.
+With --failpoints the engine then dies once at each step of the commit protocol as well.
 """
 
 import argparse
 import collections
-import os
 import pathlib
 import random
 import shutil
@@ -25,8 +24,13 @@ from azure.eventhub import EventData, EventHubProducerClient
 
 from processes import DEVELOPMENT, broker, server, sql, wait_until
 
-# Where a process may die: each is a step of the commit protocol (docs/protocol.md).
-FAILPOINTS = os.environ.get("SALAMANDER_FAILPOINTS", "").split(",") if os.environ.get("SALAMANDER_FAILPOINTS") else []
+# Where the engine may die: the steps of the commit protocol (docs/protocol.md), each named in the code by
+# `failpoint::hit`. Those with a number die at a later hit, so that not only the start's own writes are met.
+FAILPOINTS = [
+    "local.temp-created:5", "local.temp-written:6", "local.temp-synced:7", "local.linked:5", "local.folder-synced:6",
+    "local.temp-removed:7", "log.before-put:3", "log.after-put:4", "log.after-listing:5", "hive.segment-before-put:2",
+    "hive.segment-after-put:2", "hive.roll-before-read", "hive.roll-before-put", "hive.roll-after-put:2",
+]
 
 
 class Producer(threading.Thread):
@@ -100,6 +104,12 @@ CREATE JOB keep AS INSERT INTO kept SELECT _partition, _sequence_number, body, '
 """
 
 
+def report(what, deaths, producer, reader):
+    if reader.problem:
+        raise AssertionError(f"round {what}: {reader.problem}")
+    print(f"round {what}: sent {producer.number}, plain reader: {reader.looks} looks, {reader.most} rows, deaths {sum(deaths.values())}", flush=True)
+
+
 def committed(flight):
     rows = sql(flight, "SHOW JOBS", check=False)
     return rows[0] if rows else None
@@ -118,35 +128,34 @@ def rounds(arguments, folder):
     sql(flight, SETUP.format(connection=DEVELOPMENT, folder=table))
     reader.start()
     deaths = collections.Counter()
-    points = list(FAILPOINTS)
     for number in range(arguments.rounds):
-        if points:
-            engine.env["SALAMANDER_FAILPOINT"] = point = points[number % len(points)]
+        time.sleep(chance.uniform(0.5, 5.0))
+        victim = chance.choice(["engine", "engine", "broker", "both"])
+        deaths[victim] += 1
+        if victim in ("broker", "both"):
+            the_broker.kill()
+        if victim in ("engine", "both"):
             engine.kill()
-            try:
-                engine.start()
-                wait_until(lambda: not engine.alive(), 20, "")
-                deaths[point] += 1
-            except (AssertionError, RuntimeError):
-                deaths[f"{point} not reached"] += 0 if not engine.alive() else 1
-            del engine.env["SALAMANDER_FAILPOINT"]
-            engine.kill()
-        else:
-            time.sleep(chance.uniform(0.5, 5.0))
-            victim = chance.choice(["engine", "engine", "broker", "both"])
-            deaths[victim] += 1
-            if victim in ("broker", "both"):
-                the_broker.kill()
-            if victim in ("engine", "both"):
-                engine.kill()
-            time.sleep(chance.uniform(0, 0.5))
-            if victim in ("broker", "both"):
-                the_broker.start()
-        if not engine.alive():
+        time.sleep(chance.uniform(0, 0.5))
+        if victim in ("broker", "both"):
+            the_broker.start()
+        if victim in ("engine", "both"):
             flight = engine.start()["flight"]
-        if reader.problem:
-            raise AssertionError(f"round {number}: {reader.problem}")
-        print(f"round {number + 1}: {dict(deaths)}, sent {producer.number}, plain reader: {reader.looks} looks, {reader.most} rows", flush=True)
+        report(number + 1, deaths, producer, reader)
+    for point in FAILPOINTS if arguments.failpoints else []:
+        engine.kill()
+        engine.env["SALAMANDER_FAILPOINT"] = point
+        try:
+            engine.start()
+        except RuntimeError:
+            pass  # it died before it was ready
+        wait_until(lambda: not engine.alive(), 60, f"the engine dies at {point}")
+        del engine.env["SALAMANDER_FAILPOINT"]
+        engine.kill()
+        deaths[point] += 1
+        flight = engine.start()["flight"]
+        time.sleep(0.5)
+        report(point, deaths, producer, reader)
     time.sleep(1)
     producer.stopping.set()
     producer.join()
@@ -173,7 +182,7 @@ def check_with_spark(producer, table, rows):
     from pyspark.sql import SparkSession
     from pyspark.sql import functions as F
 
-    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     kept = spark.read.parquet(str(table)).cache()
     total = kept.count()
@@ -194,6 +203,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--failpoints", action="store_true", help="die once at each step of the commit protocol")
     parser.add_argument("--keep", action="store_true", help="keep the folder")
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}", flush=True)

@@ -129,7 +129,7 @@ def test_errors_teach(tmp_path):
     with pytest.raises(SqlError, match="GROUP BY"):
         sql(flight, "CREATE JOB j AS INSERT INTO o SELECT count(*) FROM t")
     with pytest.raises(SqlError, match="key"):
-        sql(flight, """CREATE TABLE leak (b STRING) WITH ('connector' = 'eventhubs', 'event_hub' = 'h', 'connection_string' =
+        sql(flight, """CREATE TABLE leak (b STRING) WITH ('connector' = 'eventhubs', 'event_hub' = 'h', 'format' = 'text', 'connection_string' =
             'Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0c2VjcmV0')""")
     engine.stop()
 

@@ -1,0 +1,279 @@
+//! What outlives a process (a store, a source, a plan), processes on it, and readers of what they leave.
+
+use crate::memory_source::MemorySource;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use async_trait::async_trait;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use salamander_connector_api::{DeliverySink, bad_records_schema};
+use salamander_hive::{HiveTable, LiveTable, TableLayout, TableLocation, TableOptions};
+use salamander_job::spec::Target;
+use salamander_job::{JobEnvironment, JobHandle, JobOptions, JobPhase, JobSpec, JobStatus, SinkTable};
+use salamander_planner::{JobPlan, JobTarget, PlanError, Planner, Relation, StreamRelation, Tables};
+use salamander_types::{Entropy, JobId, SystemClock, SystemEntropy, TableId, WriterId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where the target's files are.
+pub const TABLE: &str = "lake/events";
+const STREAM: &str = "t1";
+
+/// `id | text | day`; every 20th row is one that doesn't decode.
+pub fn row(id: u64) -> String {
+    if is_bad(id) {
+        return format!("no number|{id}|broken");
+    }
+    format!("{id}|the text of row {id}, some of it like that of others|2026-11-{:02}", 1 + id % 3)
+}
+
+pub fn is_bad(id: u64) -> bool {
+    id % 20 == 13
+}
+
+pub fn rows(ids: std::ops::Range<u64>) -> impl Iterator<Item = String> {
+    ids.map(row)
+}
+
+/// The ids of a range that decode.
+pub fn good(ids: std::ops::Range<u64>) -> Vec<i64> {
+    ids.filter(|id| !is_bad(*id)).map(|id| id as i64).collect()
+}
+
+fn columns() -> Schema {
+    Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("text", DataType::Utf8View, true),
+        Field::new("day", DataType::Utf8View, true),
+    ])
+}
+
+#[derive(Debug)]
+struct OneStream(StreamRelation);
+
+#[async_trait]
+impl Tables for OneStream {
+    fn has_database(&self, _: &str) -> bool {
+        true
+    }
+
+    fn has_table(&self, _: &str, name: &str) -> bool {
+        name == "events"
+    }
+
+    async fn relation(&self, _: &str, name: &str) -> Result<Option<Relation>, PlanError> {
+        Ok((name == "events").then(|| Relation::Stream(self.0.clone())))
+    }
+
+    fn table_names(&self, _: &str) -> Vec<String> {
+        vec![]
+    }
+}
+
+async fn plan(source: &MemorySource) -> JobPlan {
+    let options = BTreeMap::from([("delimiter".to_owned(), "|".to_owned())]);
+    let decoder = salamander_formats::decoder("delimited", Arc::new(columns()), &options).unwrap();
+    let stream = StreamRelation {
+        id: TableId::from_text(STREAM),
+        name: "db.events".to_owned(),
+        source: Arc::new(source.clone()),
+        decoder,
+    };
+    let target = JobTarget { name: "db.target".to_owned(), schema: Arc::new(columns()), columns: vec![] };
+    let statement = salamander_sql::parse_one("SELECT id, text, day FROM events").unwrap().statement;
+    let salamander_sql::Statement::Query(query) = statement else { panic!("a query") };
+    let planner = Planner::try_new(Arc::default(), 2).unwrap();
+    planner.job(Arc::new(OneStream(stream)), "db", &query, &target, 2).await.unwrap()
+}
+
+/// Small epochs, checkpoints and rolls all the time.
+pub fn hurried() -> JobOptions {
+    JobOptions {
+        checkpoint_interval: Duration::from_millis(2),
+        epoch_rows: 50,
+        discovery_interval: Duration::from_millis(3),
+        longest_backoff: Duration::from_millis(10),
+        ..JobOptions::default()
+    }
+}
+
+/// What outlives processes.
+pub struct World {
+    pub source: MemorySource,
+    pub plan: JobPlan,
+    pub options: JobOptions,
+    pub table: TableOptions,
+    pub entropy: Arc<SystemEntropy>,
+    pub sink: Option<Arc<dyn DeliverySink>>,
+}
+
+impl World {
+    pub async fn new(source: MemorySource, seed: u64) -> Self {
+        let plan = plan(&source).await;
+        let table = TableOptions { roll_size: 20_000, roll_interval: Duration::from_millis(15), ..TableOptions::default() };
+        Self { source, plan, options: hurried(), table, entropy: Arc::new(SystemEntropy::seeded(seed)), sink: None }
+    }
+
+    pub fn random(&self, below: u64) -> u64 {
+        self.entropy.next_u64() % below
+    }
+
+    fn sink_table(&self, store: &Arc<dyn ObjectStore>, id: &str, root: &str, schema: &Schema, partitions: &[&str]) -> SinkTable {
+        let location = TableLocation { store: Arc::clone(store), root: Path::parse(root).unwrap() };
+        let partitions: Vec<String> = partitions.iter().map(|p| (*p).to_owned()).collect();
+        let options = self.table.clone();
+        let layout = TableLayout::new(TableId::from_text(id), format!("db.{id}"), location, schema, &partitions, options);
+        let layout = Arc::new(layout.unwrap());
+        SinkTable { live: Arc::new(LiveTable::new(Arc::clone(&layout))), layout }
+    }
+
+    /// Starts a process that runs the job on a store.
+    pub fn start(&self, store: Arc<dyn ObjectStore>) -> Process {
+        let target = match &self.sink {
+            None => Target::Table(self.sink_table(&store, "t2", TABLE, &columns(), &["day"])),
+            Some(sink) => Target::Delivery {
+                outbox: self.sink_table(&store, "t2", TABLE, &columns(), &[]),
+                sink: Arc::clone(sink),
+            },
+        };
+        let bad = self.sink_table(&store, "t1bad", "data/bad", &bad_records_schema(), &[]);
+        let spec = JobSpec {
+            id: JobId::from_text("j1"),
+            name: "ingest".to_owned(),
+            sql: "INSERT INTO target SELECT id, text, day FROM events".to_owned(),
+            plan: self.plan.clone(),
+            target,
+            bad_records: BTreeMap::from([(TableId::from_text(STREAM), bad)]),
+            options: self.options.clone(),
+        };
+        let environment = JobEnvironment {
+            store,
+            log_folder: Path::parse("data/jobs/j1/log").unwrap(),
+            writer: WriterId::fresh(self.entropy.as_ref()),
+            clock: Arc::new(SystemClock::default()),
+            entropy: self.entropy.clone(),
+        };
+        Process { handle: JobHandle::spawn(Arc::new(spec), environment) }
+    }
+}
+
+/// A process that runs the job, and its readers.
+pub struct Process {
+    pub handle: JobHandle,
+}
+
+impl Process {
+    /// Ends as `kill -9` does; what was under way is over when this returns.
+    pub async fn kill(self) {
+        drop(self.handle);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+
+    fn live(&self) -> &Arc<LiveTable> {
+        &self.handle.spec().target.table().unwrap().live
+    }
+
+    /// The ids that the engine's own readers see now, sorted.
+    pub async fn live_ids(&self) -> Vec<i64> {
+        ids(&read(self.live(), "SELECT id FROM t").await)
+    }
+
+    /// The rows of `$bad_records` as `split number: reason`, sorted.
+    pub async fn bad_rows(&self) -> Vec<String> {
+        let bad = &self.handle.spec().bad_records[&TableId::from_text(STREAM)].live;
+        let batches = read(bad, "SELECT _partition, _sequence_number, reason FROM t").await;
+        let mut rows = Vec::new();
+        for batch in &batches {
+            let (split, reason) = (batch.column(0).as_string_view(), batch.column(2).as_string_view());
+            let number = batch.column(1).as_primitive::<Int64Type>();
+            let lines = (0..batch.num_rows()).map(|i| format!("{} {}: {}", split.value(i), number.value(i), reason.value(i)));
+            rows.extend(lines);
+        }
+        rows.sort();
+        rows
+    }
+
+    /// Waits until the status is as wanted.
+    pub async fn wait(&self, what: &str, wanted: impl Fn(&JobStatus) -> bool) -> JobStatus {
+        let begun = Instant::now();
+        loop {
+            let status = self.handle.status();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "still not {what}: {status:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    pub async fn wait_finished(&self) -> JobStatus {
+        self.wait("finished", |s| {
+            assert!(!matches!(s.phase, JobPhase::Failed { retrying: false, .. }), "{s:?}");
+            matches!(s.phase, JobPhase::Finished(_))
+        })
+        .await
+    }
+}
+
+async fn read(live: &Arc<LiveTable>, sql: &str) -> Vec<RecordBatch> {
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+    context.register_table("t", Arc::new(HiveTable::latest(Arc::clone(live)))).unwrap();
+    context.sql(sql).await.unwrap().collect().await.unwrap()
+}
+
+fn ids(batches: &[RecordBatch]) -> Vec<i64> {
+    let mut ids: Vec<i64> = Vec::new();
+    for batch in batches {
+        let column = batch.column_by_name("id").unwrap().as_primitive::<Int64Type>();
+        assert_eq!(column.null_count(), 0);
+        ids.extend(column.values());
+    }
+    ids.sort_unstable();
+    ids
+}
+
+/// The ids in the files that Hive and Spark see, sorted: every object whose path has no hidden name, each one whole.
+pub async fn visible_ids(store: &dyn ObjectStore) -> Vec<i64> {
+    let objects: Vec<_> = store.list(Some(&Path::from(TABLE))).try_collect().await.unwrap();
+    let mut batches = Vec::new();
+    for object in objects {
+        if object.location.parts().any(|part| part.as_ref().starts_with(['_', '.'])) {
+            continue;
+        }
+        let bytes = store.get(&object.location).await.unwrap().bytes().await.unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
+        batches.extend(reader.map(Result::unwrap));
+    }
+    ids(&batches)
+}
+
+/// Panics if an id is there twice, or is not among those written.
+pub fn assert_at_most_once(found: &[i64], written: &[i64], who: &str) {
+    let twice: Vec<_> = found.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
+    assert!(twice.is_empty(), "{who} see twice: {twice:?}");
+    let strange: Vec<_> = found.iter().filter(|id| written.binary_search(id).is_err()).collect();
+    assert!(strange.is_empty(), "{who} see what was never written: {strange:?}");
+}
+
+/// Panics unless each id is there once.
+pub fn assert_exactly_once(found: &[i64], written: &[i64], who: &str) {
+    assert_at_most_once(found, written, who);
+    let missing: Vec<_> = written.iter().filter(|id| found.binary_search(id).is_err()).collect();
+    assert!(missing.is_empty(), "{who} miss {} of {}: {missing:?}", missing.len(), written.len());
+}
+
+pub fn assert_bad_rows(found: &[String], splits: &[(&str, std::ops::Range<u64>)]) {
+    let mut expected: Vec<String> = Vec::new();
+    for (split, ids) in splits {
+        let first = ids.start;
+        expected.extend(ids.clone().filter(|id| is_bad(*id)).map(|id| format!("{split} {}", id - first)));
+    }
+    expected.sort();
+    let mut found: Vec<String> = found.iter().map(|row| row.split(':').next().unwrap().to_owned()).collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
