@@ -56,30 +56,41 @@ impl<'a> Views<'a> {
     }
 }
 
-/// Orders values by their first 12 bytes and length. For values of up to 12 bytes that is their order; two longer ones
-/// with equal keys must be compared in full.
+/// The first 12 bytes of a value, the first one lowest, zeros behind a shorter value.
 #[inline]
-pub(crate) fn order_key(view: u128, views: &Views<'_>) -> u128 {
-    let length = view as u32;
-    if length <= INLINE { (view >> 32).swap_bytes() | u128::from(length) } else { long_order_key(views.long(view)) }
+pub(crate) fn head(view: u128, views: &Views<'_>) -> u128 {
+    if view as u32 <= INLINE { view >> 32 } else { long_head(views.long(view)) }
+}
+
+/// [`head`] of bytes.
+#[inline]
+pub(crate) fn head_of(bytes: &[u8]) -> u128 {
+    if bytes.len() > INLINE as usize {
+        return long_head(bytes);
+    }
+    let mut first = [0; 16];
+    first[..bytes.len()].copy_from_slice(bytes);
+    u128::from_le_bytes(first)
+}
+
+#[inline]
+fn long_head(bytes: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    first[..12].copy_from_slice(&bytes[..12]);
+    u128::from_le_bytes(first)
+}
+
+/// Orders values by their heads and lengths. For values of up to 12 bytes that is their order; two longer ones with equal
+/// keys must be compared in full.
+#[inline]
+pub(crate) fn order_key(head: u128, length: u32) -> u128 {
+    head.swap_bytes() | u128::from(length.min(INLINE + 1))
 }
 
 /// [`order_key`] of bytes.
 #[inline]
 pub(crate) fn order_key_of(bytes: &[u8]) -> u128 {
-    if bytes.len() > INLINE as usize {
-        return long_order_key(bytes);
-    }
-    let mut first = [0; 16];
-    first[..bytes.len()].copy_from_slice(bytes);
-    u128::from_be_bytes(first) | bytes.len() as u128
-}
-
-#[inline]
-fn long_order_key(bytes: &[u8]) -> u128 {
-    let mut first = [0; 16];
-    first[..12].copy_from_slice(&bytes[..12]);
-    u128::from_be_bytes(first) | u128::from(INLINE + 1)
+    order_key(head_of(bytes), bytes.len().min(usize::from(u16::MAX)) as u32)
 }
 
 /// Appends a value in PLAIN encoding.
@@ -89,20 +100,15 @@ pub(crate) fn push_plain(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    /// A short value's view; a long one's hash and length.
-    key: u128,
-    /// Where the value's bytes begin in `plain`.
-    start: u32,
-}
-
 /// Gives each distinct value a code: 0, 1, 2 …
 #[derive(Debug)]
 pub(crate) struct Dictionary {
     /// Open addressing by linear probing; code + 1, 0 for empty. At most half full.
     slots: Vec<u32>,
-    entries: Vec<Entry>,
+    /// A short value's view; a long one's hash and length.
+    keys: Vec<u128>,
+    /// Where each value's bytes begin in `plain`.
+    starts: Vec<u32>,
     plain: Vec<u8>,
     max_entries: usize,
     max_bytes: usize,
@@ -111,12 +117,12 @@ pub(crate) struct Dictionary {
 impl Dictionary {
     /// An empty dictionary that takes at most so many entries and bytes of PLAIN encoding.
     pub(crate) fn new(max_entries: usize, max_bytes: usize) -> Self {
-        Self { slots: vec![0; 128], entries: Vec::new(), plain: Vec::new(), max_entries, max_bytes }
+        Self { slots: vec![0; 128], keys: Vec::new(), starts: Vec::new(), plain: Vec::new(), max_entries, max_bytes }
     }
 
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.keys.len()
     }
 
     /// All entries in PLAIN encoding, by code.
@@ -126,9 +132,8 @@ impl Dictionary {
 
     /// The bytes of an entry.
     pub(crate) fn value(&self, code: usize) -> &[u8] {
-        let entry = &self.entries[code];
-        let start = entry.start as usize;
-        &self.plain[start..start + entry.key as u32 as usize]
+        let start = self.starts[code] as usize;
+        &self.plain[start..start + self.keys[code] as u32 as usize]
     }
 
     /// The code of a view's value, which is entered if it is new; none when the dictionary is full.
@@ -159,7 +164,7 @@ impl Dictionary {
             match self.slots[at] {
                 0 => break,
                 code => {
-                    if self.entries[code as usize - 1].key == view {
+                    if self.keys[code as usize - 1] == view {
                         return Some(code - 1);
                     }
                 }
@@ -181,7 +186,7 @@ impl Dictionary {
                 0 => break,
                 code => {
                     let code = code as usize - 1;
-                    if self.entries[code].key == key && self.value(code) == bytes {
+                    if self.keys[code] == key && self.value(code) == bytes {
                         return Some(code as u32);
                     }
                 }
@@ -193,15 +198,16 @@ impl Dictionary {
 
     #[cold]
     fn enter(&mut self, at: usize, key: u128, bytes: &[u8]) -> Option<u32> {
-        if self.entries.len() >= self.max_entries || self.plain.len() + bytes.len() + 4 > self.max_bytes {
+        if self.keys.len() >= self.max_entries || self.plain.len() + bytes.len() + 4 > self.max_bytes {
             return None;
         }
         push_plain(&mut self.plain, bytes);
         let start = self.plain.len() - bytes.len();
-        self.entries.push(Entry { key, start: start as u32 });
-        let code = self.entries.len() as u32;
+        self.keys.push(key);
+        self.starts.push(start as u32);
+        let code = self.keys.len() as u32;
         self.slots[at] = code;
-        if self.entries.len() * 2 > self.slots.len() {
+        if self.keys.len() * 2 > self.slots.len() {
             self.grow();
         }
         Some(code - 1)
@@ -211,8 +217,8 @@ impl Dictionary {
         let size = self.slots.len() * 4;
         let mask = size - 1;
         self.slots = vec![0; size];
-        for (code, entry) in self.entries.iter().enumerate() {
-            let hash = if entry.key as u32 <= INLINE { hash_short(entry.key) } else { (entry.key >> 32) as u64 };
+        for (code, key) in self.keys.iter().enumerate() {
+            let hash = if *key as u32 <= INLINE { hash_short(*key) } else { (*key >> 32) as u64 };
             let mut at = hash as usize & mask;
             while self.slots[at] != 0 {
                 at = (at + 1) & mask;

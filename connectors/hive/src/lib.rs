@@ -36,7 +36,7 @@ pub mod split;
 
 pub use cleanup::{SupersededSegments, delete_orphans, delete_superseded};
 pub use error::{HiveError, Result};
-pub use layout::{TableLayout, TableLocation, TableOptions};
+pub use layout::{TableLayout, TableLocation, TableOptions, TextEncoding};
 pub use live::{JobView, LiveTable, MemoryEpoch, Snapshot};
 pub use owner::claim_folder;
 pub use roll::{RollRequest, RolledFile, execute_roll, plan_rolls, tombstone};

@@ -77,6 +77,7 @@ pub struct Snapshot {
     pub layout: Arc<TableLayout>,
     /// What each writing job has put there.
     pub jobs: Arc<BTreeMap<JobId, JobView>>,
+    known: Arc<Mutex<BTreeSet<JobId>>>,
 }
 
 impl Snapshot {
@@ -90,12 +91,13 @@ impl Snapshot {
     pub fn committed(&self) -> Self {
         let mut jobs = self.jobs.as_ref().clone();
         jobs.values_mut().for_each(|view| view.memory.clear());
-        Self { layout: self.layout.clone(), jobs: Arc::new(jobs) }
+        Self { layout: self.layout.clone(), jobs: Arc::new(jobs), known: self.known.clone() }
     }
 
-    /// The writing jobs: visible files with their names are read through the log only.
-    pub fn known_jobs(&self) -> BTreeSet<&str> {
-        self.jobs.keys().map(JobId::as_str).collect()
+    /// The jobs that write the table, those that began after this snapshot included: visible files with their names are
+    /// read through their logs only. Ask after listing files: a job is known before its first file is there.
+    pub fn known_jobs(&self) -> BTreeSet<JobId> {
+        self.known.lock().clone()
     }
 }
 
@@ -104,12 +106,13 @@ impl Snapshot {
 pub struct LiveTable {
     layout: Arc<TableLayout>,
     jobs: Mutex<Arc<BTreeMap<JobId, JobView>>>,
+    known: Arc<Mutex<BTreeSet<JobId>>>,
 }
 
 impl LiveTable {
     /// A table that no job has written yet.
     pub fn new(layout: Arc<TableLayout>) -> Self {
-        Self { layout, jobs: Mutex::default() }
+        Self { layout, jobs: Mutex::default(), known: Arc::default() }
     }
 
     /// The table.
@@ -120,6 +123,9 @@ impl LiveTable {
     /// Changes a job's view. Copies what a reader has pinned, else works in place.
     fn change<T>(&self, job: &JobId, change: impl FnOnce(&mut JobView) -> Result<T, String>) -> Result<T, LiveError> {
         let mut jobs = self.jobs.lock();
+        if !jobs.contains_key(job) {
+            self.known.lock().insert(job.clone());
+        }
         let view = Arc::make_mut(&mut jobs).entry(job.clone()).or_insert_with(JobView::empty);
         change(view).map_err(|message| LiveError { job: job.clone(), message })
     }
@@ -185,7 +191,7 @@ impl LiveTable {
 
     /// The table at this instant. Take it once a query.
     pub fn pin(&self) -> Snapshot {
-        Snapshot { layout: self.layout.clone(), jobs: self.jobs.lock().clone() }
+        Snapshot { layout: self.layout.clone(), jobs: self.jobs.lock().clone(), known: self.known.clone() }
     }
 
     /// Rows that readers see now, foreign files not counted.

@@ -5,15 +5,16 @@
 //! which alone costs more CPU than the whole way from the source to the file may take (numbers in
 //! `docs/adr/0003-segments-and-rolls.md`). Other columns go through the Arrow writer.
 //!
-//! What comes out is plain Parquet that Spark and Hive read: data pages of version 1, PLAIN and dictionary encoding,
-//! zstd where it saves something, statistics for chunks and pages, offset and column index; INT64 microseconds in UTC
+//! What comes out is Parquet that Spark and Hive read: data pages of version 1, dictionaries, delta encodings for strings
+//! that are mostly distinct (or PLAIN, if the table asks for it), zstd where it saves something, statistics for chunks and pages, offset and column index; INT64 microseconds in UTC
 //! for timestamps; no Arrow schema in the footer.
 
 pub(crate) mod bytes_column;
+pub(crate) mod delta;
 pub(crate) mod hybrid;
 
 use crate::error::{At, HiveError, Result};
-use crate::layout::TableOptions;
+use crate::layout::{TableOptions, TextEncoding};
 use crate::segment::block::{Block, BlockColumn};
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -41,6 +42,7 @@ pub(crate) struct ParquetFile {
     schema: SchemaRef,
     writer: SerializedFileWriter<Vec<u8>>,
     zstd: Zstd,
+    text_encoding: TextEncoding,
     row_group_rows: usize,
     group: Option<RowGroup>,
     groups: usize,
@@ -139,6 +141,7 @@ impl ParquetFile {
             schema,
             writer,
             zstd: Zstd::new(options.zstd_level).map_err(|e| HiveError::invalid(place, format!("zstd: {e}")))?,
+            text_encoding: options.text_encoding,
             row_group_rows: options.row_group_rows.max(1),
             group: None,
             groups: 0,
@@ -188,7 +191,7 @@ impl ParquetFile {
             columns.push(if is_bytes(field.data_type()) {
                 let column = descriptor.column(leaf);
                 let first = first.columns.get(index);
-                ColumnWriter::Bytes(Box::new(BytesColumnWriter::new(column, first)))
+                ColumnWriter::Bytes(Box::new(BytesColumnWriter::new(column, first, self.text_encoding)))
             } else {
                 ColumnWriter::Arrow(writers, field.clone())
             });

@@ -12,7 +12,7 @@ use crate::layout::{TableLayout, TableOptions};
 use crate::parquet_file::{ParquetFile, TOMBSTONE_KEY, tombstone_bytes};
 use crate::partition::folder_path;
 use crate::segment::block::Block;
-use crate::segment::{PartReader, encode_block};
+use crate::segment::{BlockEncoder, PartReader};
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
@@ -203,7 +203,7 @@ async fn build_file(layout: &Arc<TableLayout>, roll: &Roll, parts: Vec<(&Segment
                 file.append(&block)?;
                 Ok::<_, HiveError>(file)
             });
-            file = Some(appended.await.at(&layout_place(roll))??);
+            file = Some(appended.await.at(layout_place(roll))??);
         }
     }
     let Some(file) = file else {
@@ -230,8 +230,9 @@ fn current_block(layout: &TableLayout, reader: &PartReader, block: Block) -> Res
     let schema = layout.file_schema();
     let projection: Vec<usize> = (0..schema.fields().len()).collect();
     let batch = reader.to_batch(&block, &projection, schema)?;
-    let columns: Vec<_> = batch.columns().iter().map(|c| vec![c.clone()]).collect();
-    let bytes = Bytes::from(encode_block(&columns, batch.num_rows(), 0)?);
+    let mut encoder = BlockEncoder::new(schema);
+    encoder.push(&batch, 0, batch.num_rows())?;
+    let bytes = Bytes::from(encoder.finish()?);
     crate::segment::decode_bytes(&bytes, schema.fields(), reader.place())
 }
 

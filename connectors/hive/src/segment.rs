@@ -7,7 +7,7 @@
 //!   object = header, part, part …       header = magic "SALSEG", version, schema (Arrow IPC), checksum
 //!   part   = block, block …             block  = magic "SBLK", version, rows, lengths, checksum, column, column …
 //!   column = dictionary: distinct values (PLAIN) + one code (0, 1 or 2 bytes) for each value
-//!          | pages:      runs of rows as Parquet PLAIN, each with its least and greatest value
+//!          | pages:      runs of rows: lengths, bytes shared with the value before, bytes, and their bounds
 //!          | fixed:      little-endian values          | bits: booleans          | ipc: anything else
 //! ```
 //!
@@ -21,12 +21,13 @@
 //! reader refuses what it doesn't know.
 
 pub(crate) mod block;
+mod bytes_encode;
 mod decode;
 mod encode;
 mod read;
 mod write;
 
-pub(crate) use encode::encode_block;
+pub use encode::BlockEncoder;
 pub use read::{PartReader, read_part};
 pub use write::{EncodedSegment, SegmentStamp, encode_segment, store_segment, write_segment};
 
@@ -51,6 +52,16 @@ mod encoding {
     pub(super) const FIXED: u8 = 3;
     pub(super) const BITS: u8 = 4;
     pub(super) const IPC: u8 = 5;
+}
+
+/// What a page says of itself.
+mod page_flag {
+    /// It has bounds.
+    pub(super) const RANGED: u32 = 1;
+    /// Values are stored without what they share with the one before.
+    pub(super) const PREFIXES: u32 = 2;
+    /// Lengths take four bytes.
+    pub(super) const WIDE: u32 = 4;
 }
 
 /// Which rows of a column are NULL.

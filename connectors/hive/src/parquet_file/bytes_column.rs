@@ -2,14 +2,17 @@
 //!
 //! The chunk begins with a dictionary if the first block says so, and falls back to plain pages when the dictionary
 //! fills up or turns out not to pay (readers know this: every writer does it). Pages of the dictionary come before plain
-//! ones. Whether zstd pays is measured on the first page: codes of evenly spread values don't compress, and then the
-//! chunk is stored as it is, which also makes it cheaper to read.
+//! ones. How zstd is used is measured on the first page: codes of evenly spread values don't compress, and then the
+//! chunk is stored as it is, which also makes it cheaper to read; strings of digits compress as well with next to no
+//! search for repetitions.
 
+use super::delta::push_numbers;
 use super::hybrid::{code_width, push_codes, push_run, varint};
 use crate::bounds;
 use crate::dictionary::{Dictionary, order_key_of};
 use crate::error::{At, HiveError, Result};
-use crate::segment::block::{BlockColumn, ColumnData, DictionaryColumn, Nulls, PlainPage};
+use crate::layout::TextEncoding;
+use crate::segment::block::{BlockColumn, ColumnData, DictionaryColumn, Nulls, TextPage};
 use crate::segment::{PAGE_BYTES, PAGE_ROWS};
 use arrow::array::BooleanBufferBuilder;
 use bytes::Bytes;
@@ -31,19 +34,64 @@ const TRUSTED_PAGE: usize = 4096;
 /// zstd pays if it takes off at least a tenth.
 const WORTHWHILE: (usize, usize) = (9, 10);
 
-/// A reused zstd context.
+/// Bits of the small hash table: strings of digits have no repetitions worth finding, only digits worth counting, and
+/// with a small table zstd does little else (a third of the time at the same size).
+const SMALL_TABLE: u32 = 6;
+/// The small table is taken if the page grows by no more than this part.
+const TOLERATED: usize = 33;
+
+/// Reused zstd contexts.
 pub(crate) struct Zstd {
-    context: zstd::bulk::Compressor<'static>,
+    usual: zstd::bulk::Compressor<'static>,
+    /// For level 1 only: whoever asks for more wants smaller files, not less CPU.
+    small: Option<zstd::bulk::Compressor<'static>>,
     level: i32,
+}
+
+/// How a chunk's pages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Stored,
+    Usual,
+    SmallTable,
 }
 
 impl Zstd {
     pub(crate) fn new(level: i32) -> std::io::Result<Self> {
-        Ok(Self { context: zstd::bulk::Compressor::new(level)?, level })
+        let small = if level == 1 {
+            let mut small = zstd::bulk::Compressor::new(level)?;
+            small.set_parameter(zstd::zstd_safe::CParameter::HashLog(SMALL_TABLE))?;
+            small.set_parameter(zstd::zstd_safe::CParameter::MinMatch(7))?;
+            Some(small)
+        } else {
+            None
+        };
+        Ok(Self { usual: zstd::bulk::Compressor::new(level)?, small, level })
     }
 
-    fn compress(&mut self, bytes: &[u8], place: &str) -> Result<Vec<u8>> {
-        self.context.compress(bytes).map_err(|e| HiveError::invalid(place, format!("zstd: {e}")))
+    /// Measures the methods on a chunk's first page; also returns the page compressed, unless it is stored.
+    fn choose(&mut self, page: &[u8], place: &str) -> Result<(Method, Option<Vec<u8>>)> {
+        let mut method = Method::Usual;
+        let mut best = self.compress(method, page, place)?;
+        if self.small.is_some() {
+            let small = self.compress(Method::SmallTable, page, place)?;
+            if small.len() <= best.len() + best.len() / TOLERATED {
+                (method, best) = (Method::SmallTable, small);
+            }
+        }
+        if best.len() * WORTHWHILE.1 < page.len() * WORTHWHILE.0 {
+            Ok((method, Some(best)))
+        } else {
+            Ok((Method::Stored, None))
+        }
+    }
+
+    fn compress(&mut self, method: Method, bytes: &[u8], place: &str) -> Result<Vec<u8>> {
+        let context = match (method, &mut self.small) {
+            (Method::SmallTable, Some(small)) => small,
+            _ => &mut self.usual,
+        };
+        context.compress(bytes).map_err(|e| HiveError::invalid(place, format!("zstd: {e}")))
     }
 
     fn codec(&self) -> Result<Compression> {
@@ -60,8 +108,12 @@ struct Pending {
     /// Present once there is a NULL.
     valid: Option<BooleanBufferBuilder>,
     codes: Vec<u16>,
-    plain: Vec<u8>,
-    /// Lower and upper bound of the plain values.
+    /// How many bytes each value shares with the one before; empty while none does.
+    prefixes: Vec<u32>,
+    lengths: Vec<u32>,
+    /// The values behind their prefixes; with lengths in between if the table wants PLAIN.
+    bytes: Vec<u8>,
+    /// Lower and upper bound of the values in `bytes`.
     range: Range,
 }
 
@@ -115,12 +167,21 @@ pub(crate) struct BytesColumnWriter {
     /// Uncompressed size of the pages with their headers.
     uncompressed: usize,
     dictionary_pages: i32,
-    plain_pages: i32,
-    compressed: Option<bool>,
+    text_pages: TextPages,
+    method: Option<Method>,
+    text_encoding: TextEncoding,
     rows: usize,
     values: usize,
     range: Range,
     index: Vec<PageIndex>,
+}
+
+/// Pages by encoding.
+#[derive(Debug, Default)]
+struct TextPages {
+    plain: i32,
+    lengths: i32,
+    prefixes: i32,
 }
 
 struct PageIndex {
@@ -134,7 +195,7 @@ struct PageIndex {
 
 impl BytesColumnWriter {
     /// Begins a chunk; `first` is the first block's column, by which the encoding is chosen.
-    pub(crate) fn new(column: ColumnDescPtr, first: Option<&BlockColumn>) -> Self {
+    pub(crate) fn new(column: ColumnDescPtr, first: Option<&BlockColumn>, text_encoding: TextEncoding) -> Self {
         let distinct = match first.map(|c| &c.data) {
             Some(ColumnData::Pages(pages)) => pages.iter().any(|p| p.values >= TRUSTED_PAGE),
             _ => false,
@@ -148,8 +209,9 @@ impl BytesColumnWriter {
             pages: TrackedWrite::new(Vec::new()),
             uncompressed: 0,
             dictionary_pages: 0,
-            plain_pages: 0,
-            compressed: None,
+            text_pages: TextPages::default(),
+            method: None,
+            text_encoding,
             rows: 0,
             values: 0,
             range: Range::Empty,
@@ -229,7 +291,7 @@ impl BytesColumnWriter {
             let take = (rows - row).min(1024);
             let values = self.pending.push_validity(nulls, row, take);
             for code in &codes[value..value + values] {
-                self.pending.push_plain(block.value(usize::from(*code)));
+                self.pending.push_value(block.value(usize::from(*code)), self.text_encoding);
             }
             row += take;
             value += values;
@@ -238,7 +300,7 @@ impl BytesColumnWriter {
         Ok(())
     }
 
-    fn append_pages(&mut self, pages: &[PlainPage], nulls: &Nulls, zstd: &mut Zstd, place: &str) -> Result<()> {
+    fn append_pages(&mut self, pages: &[TextPage], nulls: &Nulls, zstd: &mut Zstd, place: &str) -> Result<()> {
         let mut row = 0;
         for page in pages {
             if self.dictionary.is_some()
@@ -248,12 +310,7 @@ impl BytesColumnWriter {
             }
             if self.dictionary.is_none() {
                 self.pending.push_validity(nulls, row, page.rows);
-                self.pending.plain.extend_from_slice(&page.plain);
-                match &page.range {
-                    Some((lower, upper)) => self.pending.range.include(lower, upper),
-                    None if page.values > 0 => self.pending.range = Range::Unknown,
-                    None => {}
-                }
+                self.pending.push_page(page, self.text_encoding, place)?;
             }
             row += page.rows;
             self.flush_full(zstd, place)?;
@@ -262,23 +319,26 @@ impl BytesColumnWriter {
     }
 
     /// Takes a small plain page's values into the dictionary; false, and nothing taken, if they don't fit.
-    fn intern_page(&mut self, page: &PlainPage, nulls: &Nulls, row: usize, place: &str) -> Result<bool> {
+    fn intern_page(&mut self, page: &TextPage, nulls: &Nulls, row: usize, place: &str) -> Result<bool> {
         let Some(dictionary) = self.dictionary.as_mut() else {
             return Ok(false);
         };
-        let before = self.pending.codes.len();
-        for value in PlainValues(&page.plain) {
-            let value = value.ok_or_else(|| HiveError::corrupt(place, "a page's values do not fill its length"))?;
-            match dictionary.intern_bytes(value) {
-                Some(code) => self.pending.codes.push(code as u16),
-                None => {
-                    self.pending.codes.truncate(before);
-                    return Ok(false);
-                }
+        let codes = &mut self.pending.codes;
+        let before = codes.len();
+        let mut full = false;
+        let sound = page.expand(|value| {
+            match dictionary.intern_bytes(value).filter(|_| !full) {
+                Some(code) => codes.push(code as u16),
+                None => full = true,
             }
+            true
+        });
+        if !sound || (!full && codes.len() - before != page.values) {
+            return Err(HiveError::corrupt(place, "a page contradicts itself"));
         }
-        if self.pending.codes.len() - before != page.values {
-            return Err(HiveError::corrupt(place, "a page's values do not match their number"));
+        if full {
+            codes.truncate(before);
+            return Ok(false);
         }
         self.pending.push_validity(nulls, row, page.rows);
         Ok(true)
@@ -292,7 +352,7 @@ impl BytesColumnWriter {
         if self.dictionary_pages == 0 {
             // Nothing refers to it yet: the values that wait become plain too.
             for code in std::mem::take(&mut self.pending.codes) {
-                self.pending.push_plain(dictionary.value(usize::from(code)));
+                self.pending.push_value(dictionary.value(usize::from(code)), self.text_encoding);
             }
             return Ok(());
         }
@@ -305,7 +365,7 @@ impl BytesColumnWriter {
     }
 
     fn flush_full(&mut self, zstd: &mut Zstd, place: &str) -> Result<()> {
-        if self.pending.rows < PAGE_ROWS && self.pending.plain.len() < PAGE_BYTES {
+        if self.pending.rows < PAGE_ROWS && self.pending.bytes.len() < PAGE_BYTES {
             return Ok(());
         }
         // Nearly all distinct so far: a dictionary would only add to the values.
@@ -322,7 +382,7 @@ impl BytesColumnWriter {
     /// Writes the pending rows as one page.
     fn flush(&mut self, zstd: &mut Zstd, place: &str) -> Result<()> {
         let mut pending = std::mem::take(&mut self.pending);
-        let mut body = Vec::with_capacity(pending.plain.len() + pending.codes.len() * 2 + 64);
+        let mut body = Vec::with_capacity(pending.bytes.len() + pending.values * 2 + 64);
         pending.push_levels(&mut body);
         let (encoding, range, value_bytes) = match &self.dictionary {
             Some(dictionary) => {
@@ -336,10 +396,13 @@ impl BytesColumnWriter {
                 (Encoding::RLE_DICTIONARY, range, bytes)
             }
             None => {
-                body.extend_from_slice(&pending.plain);
-                self.plain_pages += 1;
-                let bytes = pending.plain.len() as i64 - 4 * pending.values as i64;
-                (Encoding::PLAIN, std::mem::take(&mut pending.range), bytes)
+                let (encoding, bytes) = pending.write_values(self.text_encoding, &mut body);
+                match encoding {
+                    Encoding::PLAIN => self.text_pages.plain += 1,
+                    Encoding::DELTA_BYTE_ARRAY => self.text_pages.prefixes += 1,
+                    _ => self.text_pages.lengths += 1,
+                }
+                (encoding, std::mem::take(&mut pending.range), bytes)
             }
         };
         let size = body.len();
@@ -366,23 +429,19 @@ impl BytesColumnWriter {
             bytes: written.compressed_size,
             value_bytes,
         });
-        // Keep the memory for the next page.
-        pending.codes.clear();
-        pending.plain.clear();
-        self.pending.codes = pending.codes;
-        self.pending.plain = pending.plain;
+        pending.clear();
+        self.pending = pending;
         Ok(())
     }
 
     fn compress(&mut self, body: Vec<u8>, zstd: &mut Zstd, place: &str) -> Result<Bytes> {
-        match self.compressed {
-            Some(false) => Ok(body.into()),
-            Some(true) => Ok(zstd.compress(&body, place)?.into()),
+        match self.method {
+            Some(Method::Stored) => Ok(body.into()),
+            Some(method) => Ok(zstd.compress(method, &body, place)?.into()),
             None => {
-                let smaller = zstd.compress(&body, place)?;
-                let pays = smaller.len() * WORTHWHILE.1 < body.len() * WORTHWHILE.0;
-                self.compressed = Some(pays);
-                Ok(if pays { smaller.into() } else { body.into() })
+                let (method, compressed) = zstd.choose(&body, place)?;
+                self.method = Some(method);
+                Ok(compressed.unwrap_or(body).into())
             }
         }
     }
@@ -424,7 +483,10 @@ impl BytesColumnWriter {
         zstd: &Zstd,
         place: &str,
     ) -> Result<ColumnCloseResult> {
-        let mut encodings = vec![Encoding::RLE, Encoding::PLAIN];
+        let mut encodings = vec![Encoding::RLE];
+        if has_dictionary || self.text_pages.plain > 0 {
+            encodings.push(Encoding::PLAIN);
+        }
         let mut stats = Vec::new();
         let mut page_stats = |page_type, encoding, count| {
             if count > 0 {
@@ -436,10 +498,18 @@ impl BytesColumnWriter {
             page_stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1);
             page_stats(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, self.dictionary_pages);
         }
-        page_stats(PageType::DATA_PAGE, Encoding::PLAIN, self.plain_pages);
-        let codec = match self.compressed {
-            Some(true) => zstd.codec()?,
-            _ => Compression::UNCOMPRESSED,
+        page_stats(PageType::DATA_PAGE, Encoding::PLAIN, self.text_pages.plain);
+        page_stats(PageType::DATA_PAGE, Encoding::DELTA_LENGTH_BYTE_ARRAY, self.text_pages.lengths);
+        page_stats(PageType::DATA_PAGE, Encoding::DELTA_BYTE_ARRAY, self.text_pages.prefixes);
+        if self.text_pages.lengths > 0 {
+            encodings.push(Encoding::DELTA_LENGTH_BYTE_ARRAY);
+        }
+        if self.text_pages.prefixes > 0 {
+            encodings.push(Encoding::DELTA_BYTE_ARRAY);
+        }
+        let codec = match self.method {
+            None | Some(Method::Stored) => Compression::UNCOMPRESSED,
+            Some(_) => zstd.codec()?,
         };
         let metadata = ColumnChunkMetaData::builder(self.column.clone())
             .set_compression(codec)
@@ -549,21 +619,91 @@ impl Pending {
         values
     }
 
-    fn push_plain(&mut self, value: &[u8]) {
-        crate::dictionary::push_plain(&mut self.plain, value);
-        if !matches!(self.range, Range::Unknown) {
-            // Only values beyond the present bounds need a look at their short forms.
-            if let Range::Between(least, greatest) = &self.range
-                && least.as_slice() <= value
-                && value <= greatest.as_slice()
-            {
-                return;
-            }
-            match bounds::upper(value) {
-                Some(upper) => self.range.include(&bounds::lower(value), &upper),
-                None => self.range = Range::Unknown,
+    fn push_value(&mut self, value: &[u8], encoding: TextEncoding) {
+        self.push_bytes(value, encoding);
+        if !self.prefixes.is_empty() {
+            self.prefixes.push(0);
+        }
+        // Only values beyond the present bounds need a look at their short forms.
+        if let Range::Between(least, greatest) = &self.range
+            && least.as_slice() <= value
+            && value <= greatest.as_slice()
+        {
+            return;
+        }
+        match bounds::upper(value) {
+            Some(upper) => self.range.include(&bounds::lower(value), &upper),
+            None => self.range = Range::Unknown,
+        }
+    }
+
+    fn push_bytes(&mut self, value: &[u8], encoding: TextEncoding) {
+        match encoding {
+            TextEncoding::Plain => crate::dictionary::push_plain(&mut self.bytes, value),
+            TextEncoding::Delta => {
+                self.lengths.push(value.len() as u32);
+                self.bytes.extend_from_slice(value);
             }
         }
+    }
+
+    /// Takes a page's values as they stand, or spelled out if the table wants PLAIN.
+    fn push_page(&mut self, page: &TextPage, encoding: TextEncoding, place: &str) -> Result<()> {
+        match &page.range {
+            Some((lower, upper)) => self.range.include(lower, upper),
+            None if page.values > 0 => self.range = Range::Unknown,
+            None => {}
+        }
+        if encoding == TextEncoding::Plain {
+            let sound = page.expand(|value| {
+                self.push_bytes(value, encoding);
+                true
+            });
+            return match sound {
+                true => Ok(()),
+                false => Err(HiveError::corrupt(place, "a page contradicts itself")),
+            };
+        }
+        let before = self.lengths.len();
+        if let Some(prefixes) = &page.prefixes {
+            self.prefixes.resize(before, 0);
+            self.prefixes.extend(prefixes.iter().map(|p| u32::from(*p)));
+        } else if !self.prefixes.is_empty() {
+            self.prefixes.resize(before + page.values, 0);
+        }
+        self.lengths.reserve(page.values);
+        page.lengths.for_each(|length| self.lengths.push(length));
+        self.bytes.extend_from_slice(&page.bytes);
+        Ok(())
+    }
+
+    /// Writes the values; returns their encoding and their bytes in all.
+    fn write_values(&self, encoding: TextEncoding, body: &mut Vec<u8>) -> (Encoding, i64) {
+        let bytes = self.bytes.len() as i64;
+        if encoding == TextEncoding::Plain {
+            body.extend_from_slice(&self.bytes);
+            return (Encoding::PLAIN, bytes - 4 * self.values as i64);
+        }
+        let shared: i64 = self.prefixes.iter().map(|p| i64::from(*p)).sum();
+        let encoding = if shared > 0 {
+            push_numbers(&self.prefixes, body);
+            Encoding::DELTA_BYTE_ARRAY
+        } else {
+            Encoding::DELTA_LENGTH_BYTE_ARRAY
+        };
+        push_numbers(&self.lengths, body);
+        body.extend_from_slice(&self.bytes);
+        (encoding, bytes + shared)
+    }
+
+    /// Forgets the values, keeps the memory.
+    fn clear(&mut self) {
+        let Self { codes, prefixes, lengths, bytes, .. } = self;
+        codes.clear();
+        prefixes.clear();
+        lengths.clear();
+        bytes.clear();
+        (self.rows, self.values, self.valid, self.range) = (0, 0, None, Range::Empty);
     }
 
     /// Definition levels: length, then one level a row, 1 for a value.
@@ -621,31 +761,4 @@ fn dictionary_range(dictionary: &Dictionary, order: &mut Vec<u128>, codes: &[u16
         },
     };
     (range, bytes)
-}
-
-/// The values of PLAIN encoding; `None` once if they are cut off.
-struct PlainValues<'a>(&'a [u8]);
-
-impl<'a> Iterator for PlainValues<'a> {
-    type Item = Option<&'a [u8]>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let value = self
-            .0
-            .split_first_chunk()
-            .and_then(|(length, rest)| rest.split_at_checked(u32::from_le_bytes(*length) as usize));
-        match value {
-            Some((value, rest)) => {
-                self.0 = rest;
-                Some(Some(value))
-            }
-            None => {
-                self.0 = &[];
-                Some(None)
-            }
-        }
-    }
 }

@@ -80,8 +80,9 @@ fn push_packed(codes: &[u16], width: u32, out: &mut Vec<u8>) {
     out.truncate(at);
 }
 
+/// Eight values of `width` bits (1 to 16), of which the first `width` bytes count.
 #[inline]
-fn pack(group: &[u16; 8], width: u32) -> [u8; 16] {
+pub(crate) fn pack(group: &[u16; 8], width: u32) -> [u8; 16] {
     let half = |codes: &[u16]| {
         let mut packed = 0u64;
         for (i, code) in codes.iter().enumerate() {
@@ -101,7 +102,7 @@ mod tests {
     /// A plain reading of the format's specification.
     fn decode(mut bytes: &[u8], width: u32, count: usize) -> Vec<u16> {
         let mut codes = Vec::new();
-        let mut varint = |bytes: &mut &[u8]| {
+        let varint = |bytes: &mut &[u8]| {
             let (mut value, mut shift) = (0u64, 0);
             loop {
                 let byte = bytes[0];

@@ -16,6 +16,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use object_store::ObjectMeta;
+use salamander_types::JobId;
 use salamander_types::manifest::DataFile;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -154,7 +155,7 @@ impl FilesScan<'_> {
 
 /// The partition values of a foreign visible file, by its path relative to the table's folder; none for a hidden file, a
 /// file of our own, or one that is not in a folder of the table's partition columns.
-fn foreign_values(path: &str, columns: &[String], jobs: &BTreeSet<&str>) -> Option<PartitionValues> {
+fn foreign_values(path: &str, columns: &[String], jobs: &BTreeSet<JobId>) -> Option<PartitionValues> {
     let names: Vec<&str> = path.split('/').collect();
     let (file, folders) = names.split_last()?;
     let is_hidden = |name: &&str| name.starts_with(['_', '.']);
@@ -170,8 +171,10 @@ fn foreign_values(path: &str, columns: &[String], jobs: &BTreeSet<&str>) -> Opti
 }
 
 /// True for `sal-<job>-…` of a job of ours: such files are read through its log only.
-fn is_ours(file: &str, jobs: &BTreeSet<&str>) -> bool {
-    file.strip_prefix("sal-").and_then(|rest| rest.split_once('-')).is_some_and(|(job, _)| jobs.contains(job))
+fn is_ours(file: &str, jobs: &BTreeSet<JobId>) -> bool {
+    file.strip_prefix("sal-")
+        .and_then(|rest| rest.split_once('-'))
+        .is_some_and(|(job, _)| jobs.contains(&JobId::from_text(job)))
 }
 
 #[cfg(test)]
@@ -181,7 +184,7 @@ mod tests {
     #[test]
     fn tells_foreign_files() {
         let columns = vec!["date".to_owned()];
-        let jobs = BTreeSet::from(["j1"]);
+        let jobs = BTreeSet::from([JobId::from_text("j1")]);
         let values = |path| foreign_values(path, &columns, &jobs);
         let day = Some(vec![Some("2026-11-24".to_owned())]);
         assert_eq!(values("date=2026-11-24/part-0.snappy.parquet"), day);

@@ -43,7 +43,7 @@ pub(crate) enum ColumnData {
     /// Byte strings, few of them distinct.
     Dictionary(DictionaryColumn),
     /// Byte strings, most of them distinct.
-    Pages(Vec<PlainPage>),
+    Pages(Vec<TextPage>),
     /// Anything else, decoded; NULL rows included.
     Array(ArrayRef),
 }
@@ -90,15 +90,71 @@ impl Codes {
     }
 }
 
-/// A run of rows of a plain column.
+/// A run of rows of a column whose values are mostly distinct.
 #[derive(Debug, Clone)]
-pub(crate) struct PlainPage {
+pub(crate) struct TextPage {
     /// Rows, NULL ones included.
     pub(crate) rows: usize,
-    /// Values in `plain`.
+    /// Values.
     pub(crate) values: usize,
-    /// The values in PLAIN encoding.
-    pub(crate) plain: Bytes,
-    /// The least and the greatest value, if there is any value.
+    /// How many bytes each value shares with the one before it, if that was worth noting. The first shares none.
+    pub(crate) prefixes: Option<Bytes>,
+    /// How many bytes of each value stand in `bytes`.
+    pub(crate) lengths: Lengths,
+    /// The values' bytes behind their prefixes, one after the other.
+    pub(crate) bytes: Bytes,
+    /// A lower and an upper bound of the values, if there is any value.
     pub(crate) range: Option<(Bytes, Bytes)>,
+}
+
+/// One length for each value.
+#[derive(Debug, Clone)]
+pub(crate) enum Lengths {
+    /// A byte each.
+    Narrow(Bytes),
+    /// Four bytes each.
+    Wide(Bytes),
+}
+
+impl Lengths {
+    /// Calls `f` with each length, in order.
+    #[inline]
+    pub(crate) fn for_each(&self, mut f: impl FnMut(u32)) {
+        match self {
+            Self::Narrow(bytes) => bytes.iter().for_each(|b| f(u32::from(*b))),
+            Self::Wide(bytes) => bytes.as_chunks::<4>().0.iter().for_each(|b| f(u32::from_le_bytes(*b))),
+        }
+    }
+}
+
+impl TextPage {
+    /// Calls `f` with each whole value, in order; false if the page contradicts itself.
+    pub(crate) fn expand(&self, mut f: impl FnMut(&[u8]) -> bool) -> bool {
+        let Some(prefixes) = &self.prefixes else {
+            let (mut at, mut sound) = (0, true);
+            self.lengths.for_each(|length| {
+                let end = at + length as usize;
+                sound &= self.bytes.get(at..end).is_some_and(&mut f);
+                at = end;
+            });
+            return sound && at == self.bytes.len();
+        };
+        let (mut at, mut index, mut sound) = (0, 0, true);
+        let mut value: Vec<u8> = Vec::new();
+        self.lengths.for_each(|length| {
+            let end = at + length as usize;
+            let prefix = prefixes.get(index).map_or(usize::MAX, |p| usize::from(*p));
+            match self.bytes.get(at..end) {
+                Some(rest) if prefix <= value.len() => {
+                    value.truncate(prefix);
+                    value.extend_from_slice(rest);
+                    sound &= f(&value);
+                }
+                _ => sound = false,
+            }
+            at = end;
+            index += 1;
+        });
+        sound && at == self.bytes.len()
+    }
 }

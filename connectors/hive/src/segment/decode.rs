@@ -1,8 +1,8 @@
 //! From a block's bytes to columns. Nothing here trusts the bytes: whatever they are, the answer is rows or an error.
 
-use super::block::{Block, BlockColumn, Codes, ColumnData, DictionaryColumn, Nulls, PlainPage};
+use super::block::{Block, BlockColumn, Codes, ColumnData, DictionaryColumn, Lengths, Nulls, TextPage};
 use super::encode::block_checksum;
-use super::{BLOCK_HEADER, BLOCK_MAGIC, BLOCK_VERSION, encoding, nulls};
+use super::{BLOCK_HEADER, BLOCK_MAGIC, BLOCK_VERSION, encoding, nulls, page_flag};
 use crate::dictionary::INLINE;
 use crate::error::{At, HiveError, Result};
 use arrow::array::{
@@ -161,30 +161,49 @@ fn decode_pages(
     end: usize,
     rows: usize,
     values: usize,
-) -> Result<Vec<PlainPage>> {
+) -> Result<Vec<TextPage>> {
     let mut pages = Vec::new();
     let (mut rows_left, mut values_left) = (rows, values);
     while reader.at < end {
-        let page_rows = reader.u32()? as usize;
-        let page_values = reader.u32()? as usize;
-        let ranged = reader.u32()? == 1;
-        let length = reader.u32()? as usize;
-        let lower = reader.u32()? as usize;
-        let upper = reader.u32()? as usize;
-        let lower = reader.share(whole, lower)?;
-        let upper = reader.share(whole, upper)?;
-        let plain = reader.share(whole, length)?;
-        if page_rows > rows_left || page_values > values_left || page_rows == 0 {
+        let page = decode_page(reader, whole)?;
+        if page.rows > rows_left || page.values > values_left || page.rows == 0 {
             return Err(reader.corrupt("pages of more rows than their block"));
         }
-        rows_left -= page_rows;
-        values_left -= page_values;
-        pages.push(PlainPage { rows: page_rows, values: page_values, plain, range: ranged.then_some((lower, upper)) });
+        rows_left -= page.rows;
+        values_left -= page.values;
+        pages.push(page);
     }
     if rows_left > 0 || values_left > 0 {
         return Err(reader.corrupt("pages of fewer rows than their block"));
     }
     Ok(pages)
+}
+
+fn decode_page(reader: &mut Reader<'_>, whole: &Bytes) -> Result<TextPage> {
+    let rows = reader.u32()? as usize;
+    let values = reader.u32()? as usize;
+    let flags = reader.u32()?;
+    let length = reader.u32()? as usize;
+    let lower = reader.u32()? as usize;
+    let upper = reader.u32()? as usize;
+    let lower = reader.share(whole, lower)?;
+    let upper = reader.share(whole, upper)?;
+    let prefixes = match flags & page_flag::PREFIXES {
+        0 => None,
+        _ => Some(reader.share(whole, values)?),
+    };
+    let lengths = match flags & page_flag::WIDE {
+        0 => Lengths::Narrow(reader.share(whole, values)?),
+        _ => Lengths::Wide(reader.share(whole, values.saturating_mul(4))?),
+    };
+    let bytes = reader.share(whole, length)?;
+    let mut sum = 0u64;
+    lengths.for_each(|length| sum += u64::from(length));
+    if sum != bytes.len() as u64 {
+        return Err(reader.corrupt("a page's values do not fill its length"));
+    }
+    let range = (flags & page_flag::RANGED != 0).then_some((lower, upper));
+    Ok(TextPage { rows, values, prefixes, lengths, bytes, range })
 }
 
 fn decode_fixed(reader: &mut Reader<'_>, rows: usize, nulls: &Nulls, data_type: &DataType) -> Result<ArrayRef> {
@@ -282,13 +301,14 @@ fn spread<T: Copy>(values: &[T], nulls: &NullBuffer, null: T) -> Vec<T> {
         .collect()
 }
 
-fn pages_array(pages: &[PlainPage], nulls: &Nulls, rows: usize, data_type: &DataType, place: &str) -> Result<ArrayRef> {
+fn pages_array(pages: &[TextPage], nulls: &Nulls, rows: usize, data_type: &DataType, place: &str) -> Result<ArrayRef> {
     let mut views = Vec::with_capacity(rows);
+    let mut buffers = Vec::with_capacity(pages.len());
     for (index, page) in pages.iter().enumerate() {
-        push_views(page, index as u32, &mut views)
-            .ok_or_else(|| HiveError::corrupt(place, "a page's values do not fill its length"))?;
+        let buffer = push_views(page, index as u32, &mut views)
+            .ok_or_else(|| HiveError::corrupt(place, "a page contradicts itself"))?;
+        buffers.push(buffer);
     }
-    let buffers = pages.iter().map(|p| Buffer::from(p.plain.clone())).collect();
     match nulls {
         Nulls::Some(nulls) => {
             let views = spread(&views, nulls, 0);
@@ -298,19 +318,31 @@ fn pages_array(pages: &[PlainPage], nulls: &Nulls, rows: usize, data_type: &Data
     }
 }
 
-fn push_views(page: &PlainPage, buffer: u32, views: &mut Vec<u128>) -> Option<()> {
-    let plain: &[u8] = &page.plain;
-    let mut at = 0usize;
-    for _ in 0..page.values {
-        let length = u32::from_le_bytes(*plain.get(at..)?.first_chunk()?);
-        let start = at + 4;
-        at = start.checked_add(length as usize)?;
-        if at > plain.len() {
-            return None;
-        }
-        views.push(make_view(plain, start as u32, at as u32, buffer));
+/// Appends the views of a page's values; returns the buffer that long ones point into.
+fn push_views(page: &TextPage, buffer: u32, views: &mut Vec<u128>) -> Option<Buffer> {
+    if page.prefixes.is_none() {
+        let mut at = 0u32;
+        let sound = page.expand(|value| {
+            let start = at;
+            at += value.len() as u32;
+            views.push(make_view(&page.bytes, start, at, buffer));
+            true
+        });
+        return sound.then(|| Buffer::from(page.bytes.clone()));
     }
-    (at == plain.len()).then_some(())
+    let mut long: Vec<u8> = Vec::new();
+    let sound = page.expand(|value| {
+        if value.len() <= INLINE as usize {
+            views.push(make_view(value, 0, value.len() as u32, 0));
+            return true;
+        }
+        let start = long.len();
+        long.extend_from_slice(value);
+        let Ok(end) = u32::try_from(long.len()) else { return false };
+        views.push(make_view(&long, start as u32, end, buffer));
+        true
+    });
+    sound.then(|| Buffer::from_vec(long))
 }
 
 /// The view of `bytes[start..end]`, which the caller has checked to be there.

@@ -1,11 +1,11 @@
 //! Writes a checkpoint's rows as one segment.
 
-use super::{BLOCK_ROWS, OBJECT_MAGIC, encode_block, fingerprint, schema_bytes};
+use super::{BLOCK_ROWS, BlockEncoder, OBJECT_MAGIC, fingerprint, schema_bytes};
 use crate::error::{At, HiveError, Result};
 use crate::layout::{HIDDEN_FOLDER, TableLayout};
 use crate::partition::PartitionValues;
 use crate::split::split_by_partition;
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use salamander_storage::failpoint;
@@ -56,7 +56,6 @@ pub fn encode_segment(
         return Ok(None);
     }
     let schema = schema_bytes(layout.file_schema());
-    let fingerprint = fingerprint(&schema);
     let header = object_header(&schema);
     let mut offset = header.len() as u64;
     let mut chunks = vec![Bytes::from(header)];
@@ -64,8 +63,7 @@ pub fn encode_segment(
     for (values, batches) in groups {
         let start = offset;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        for (columns, rows) in cut_blocks(&batches, layout.file_schema().fields().len()) {
-            let block = encode_block(&columns, rows, fingerprint)?;
+        for block in encode_part(&batches, layout)? {
             offset += block.len() as u64;
             chunks.push(Bytes::from(block));
         }
@@ -93,32 +91,25 @@ fn object_header(schema: &[u8]) -> Vec<u8> {
     header
 }
 
-type BlockColumns = Vec<Vec<ArrayRef>>;
-
-/// Cuts rows into blocks of at most [`BLOCK_ROWS`]: chunks by column, and the number of rows.
-fn cut_blocks(batches: &[RecordBatch], columns: usize) -> Vec<(BlockColumns, usize)> {
+/// One partition's rows as blocks.
+fn encode_part(batches: &[RecordBatch], layout: &TableLayout) -> Result<Vec<Vec<u8>>> {
     let mut blocks = Vec::new();
-    let mut block: BlockColumns = vec![Vec::new(); columns];
-    let mut rows = 0;
+    let mut encoder = BlockEncoder::new(layout.file_schema());
     for batch in batches {
         let mut from = 0;
         while from < batch.num_rows() {
-            let take = (batch.num_rows() - from).min(BLOCK_ROWS - rows);
-            for (chunks, column) in block.iter_mut().zip(batch.columns()) {
-                chunks.push(column.slice(from, take));
-            }
+            let take = (batch.num_rows() - from).min(BLOCK_ROWS - encoder.rows());
+            encoder.push(batch, from, take)?;
             from += take;
-            rows += take;
-            if rows == BLOCK_ROWS {
-                blocks.push((std::mem::replace(&mut block, vec![Vec::new(); columns]), rows));
-                rows = 0;
+            if encoder.rows() == BLOCK_ROWS {
+                blocks.push(encoder.finish()?);
             }
         }
     }
-    if rows > 0 {
-        blocks.push((block, rows));
+    if encoder.rows() > 0 {
+        blocks.push(encoder.finish()?);
     }
-    blocks
+    Ok(blocks)
 }
 
 /// Stores an encoded segment by one create-if-absent PUT; durable when it returns.
