@@ -127,7 +127,11 @@ async fn receive(options: &BTreeMap<String, String>, events: usize) -> Outcome<(
     }
     let (seconds, cpu) = (began.elapsed().as_secs_f64(), cpu_seconds()? - before);
     let mut out = std::io::stdout();
-    writeln!(out, "received {rows} events, {bytes} bytes, in {batches} batches and {seconds:.2} s: {:.0} events/s", rows as f64 / seconds)?;
+    writeln!(
+        out,
+        "received {rows} events, {bytes} bytes, in {batches} batches and {seconds:.2} s: {:.0} events/s",
+        rows as f64 / seconds
+    )?;
     writeln!(out, "receiver's CPU {cpu:.2} s: {:.0} events a CPU second", rows as f64 / cpu)?;
     Ok(())
 }

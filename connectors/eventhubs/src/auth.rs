@@ -71,7 +71,12 @@ impl Credential {
     ///
     /// # Errors
     /// When Entra ID gives none, or a given signature has expired.
-    pub(crate) async fn token(&self, audience: &str, clock: &dyn Clock, lifetime: Duration) -> Result<Token, TokenError> {
+    pub(crate) async fn token(
+        &self,
+        audience: &str,
+        clock: &dyn Clock,
+        lifetime: Duration,
+    ) -> Result<Token, TokenError> {
         let now = clock.now_micros() / 1_000_000;
         match self {
             Self::Shared(SharedAccess::Key { name, key }) => {
@@ -88,11 +93,7 @@ impl Credential {
                 if expires <= now {
                     return Err(TokenError::Expired(expires));
                 }
-                Ok(Token {
-                    text: signature.clone(),
-                    kind: "servicebus.windows.net:sastoken",
-                    expires,
-                })
+                Ok(Token { text: signature.clone(), kind: "servicebus.windows.net:sastoken", expires })
             }
             Self::Entra(credential) => {
                 let token = credential.get_token(&[SCOPE], None).await;
@@ -132,17 +133,19 @@ mod tests {
     /// The expected text was computed with Python's hmac, hashlib and urllib.
     #[test]
     fn a_signature_is_as_other_clients_make_it() {
-        let token = sign("sb://localhost/logs", "RootManageSharedAccessKey", &"SAS_KEY_VALUE".to_owned().into(), 1_800_000_000).unwrap();
-        assert_eq!(
-            token.expose_secret(),
-            include_str!("../tests/data/signature.txt").trim(),
-        );
+        let token =
+            sign("sb://localhost/logs", "RootManageSharedAccessKey", &"SAS_KEY_VALUE".to_owned().into(), 1_800_000_000)
+                .unwrap();
+        assert_eq!(token.expose_secret(), include_str!("../tests/data/signature.txt").trim(),);
     }
 
     #[tokio::test]
     async fn an_expired_signature_says_so() {
         let access = SharedAccess::Signature("SharedAccessSignature sr=x&sig=y&se=1000&skn=z".to_owned().into());
-        let error = Credential::Shared(access).token("sb://h/x", &SystemClock::default(), Duration::from_secs(1)).await.unwrap_err();
+        let error = Credential::Shared(access)
+            .token("sb://h/x", &SystemClock::default(), Duration::from_secs(1))
+            .await
+            .unwrap_err();
         assert_eq!(error, TokenError::Expired(1000));
     }
 }

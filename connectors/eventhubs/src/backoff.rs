@@ -17,11 +17,7 @@ pub(crate) struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self {
-            first: Duration::from_millis(100),
-            most: Duration::from_secs(30),
-            busy: Duration::from_secs(4),
-        }
+        Self { first: Duration::from_millis(100), most: Duration::from_secs(30), busy: Duration::from_secs(4) }
     }
 }
 

@@ -112,11 +112,7 @@ impl ConnectionString {
             (None, None, Some(signature)) => SharedAccess::Signature(signature),
             _ => return Err(ConnectionStringError::Credentials),
         };
-        Ok(Self {
-            endpoint: read_endpoint(&endpoint, parts.emulator)?,
-            access,
-            entity_path: parts.entity_path,
-        })
+        Ok(Self { endpoint: read_endpoint(&endpoint, parts.emulator)?, access, entity_path: parts.entity_path })
     }
 }
 
@@ -185,32 +181,53 @@ mod tests {
     fn azure_and_local() {
         check(
             "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKeyName=reader;SharedAccessKey=c2VjcmV0;EntityPath=logs",
-            expect![[r#"ConnectionString { endpoint: Endpoint { host: "ns.servicebus.windows.net", port: 5671, tls: true }, access: Key { name: "reader", .. }, entity_path: Some("logs") }"#]],
+            expect![[
+                r#"ConnectionString { endpoint: Endpoint { host: "ns.servicebus.windows.net", port: 5671, tls: true }, access: Key { name: "reader", .. }, entity_path: Some("logs") }"#
+            ]],
         );
         check(
             "endpoint=sb://localhost; SharedAccessKeyName=dev;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true;",
-            expect![[r#"ConnectionString { endpoint: Endpoint { host: "localhost", port: 5672, tls: false }, access: Key { name: "dev", .. }, entity_path: None }"#]],
+            expect![[
+                r#"ConnectionString { endpoint: Endpoint { host: "localhost", port: 5672, tls: false }, access: Key { name: "dev", .. }, entity_path: None }"#
+            ]],
         );
         check(
             "Endpoint=sb://127.0.0.1:12345;SharedAccessKeyName=dev;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true",
-            expect![[r#"ConnectionString { endpoint: Endpoint { host: "127.0.0.1", port: 12345, tls: false }, access: Key { name: "dev", .. }, entity_path: None }"#]],
+            expect![[
+                r#"ConnectionString { endpoint: Endpoint { host: "127.0.0.1", port: 12345, tls: false }, access: Key { name: "dev", .. }, entity_path: None }"#
+            ]],
         );
         check(
             "Endpoint=sb://ns/;SharedAccessSignature=SharedAccessSignature sr=c2VjcmV0&sig=x",
-            expect![[r#"ConnectionString { endpoint: Endpoint { host: "ns", port: 5671, tls: true }, access: Signature(..), entity_path: None }"#]],
+            expect![[
+                r#"ConnectionString { endpoint: Endpoint { host: "ns", port: 5671, tls: true }, access: Signature(..), entity_path: None }"#
+            ]],
         );
     }
 
     #[test]
     fn what_is_wrong_is_said_without_showing_it() {
-        check("Endpoint=sb://ns/", expect!["the connection string needs either SharedAccessKeyName and SharedAccessKey, or SharedAccessSignature"]);
+        check(
+            "Endpoint=sb://ns/",
+            expect![
+                "the connection string needs either SharedAccessKeyName and SharedAccessKey, or SharedAccessSignature"
+            ],
+        );
         check("SharedAccessKeyName=a;SharedAccessKey=c2VjcmV0", expect!["the connection string has no Endpoint"]);
         check("Endpoint=sb://ns/;c2VjcmV0", expect!["part 2 of the connection string is not of the form Name=Value"]);
-        check("Endpoint=sb://ns/;c2VjcmV0abc+/=", expect!["part 2 of the connection string is not of the form Name=Value"]);
-        check("Endpoint=http://ns/;SharedAccessKeyName=a;SharedAccessKey=c2VjcmV0", expect!["the connection string's Endpoint is not of the form sb://host[:port]/"]);
+        check(
+            "Endpoint=sb://ns/;c2VjcmV0abc+/=",
+            expect!["part 2 of the connection string is not of the form Name=Value"],
+        );
+        check(
+            "Endpoint=http://ns/;SharedAccessKeyName=a;SharedAccessKey=c2VjcmV0",
+            expect!["the connection string's Endpoint is not of the form sb://host[:port]/"],
+        );
         check(
             "Endpoint=sb://ns/;TransportType=x",
-            expect!["the connection string has an unknown part 'transporttype': known are Endpoint, SharedAccessKeyName, SharedAccessKey, SharedAccessSignature, EntityPath and UseDevelopmentEmulator"],
+            expect![
+                "the connection string has an unknown part 'transporttype': known are Endpoint, SharedAccessKeyName, SharedAccessKey, SharedAccessSignature, EntityPath and UseDevelopmentEmulator"
+            ],
         );
     }
 

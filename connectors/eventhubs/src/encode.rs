@@ -96,12 +96,7 @@ pub(crate) struct TooLarge {
 impl Batcher {
     /// Batches of at most `limit` bytes.
     pub(crate) fn new(key: Option<&str>, limit: usize) -> Result<Self, AmqpError> {
-        Ok(Self {
-            annotations: key_annotations(key)?,
-            limit,
-            current: BytesMut::new(),
-            full: Vec::new(),
-        })
+        Ok(Self { annotations: key_annotations(key)?, limit, current: BytesMut::new(), full: Vec::new() })
     }
 
     /// Adds an event.
@@ -167,11 +162,14 @@ mod tests {
                 let Body::Bytes(body) = event.body else { panic!("no body") };
                 let pairs: Vec<_> = event.properties.iter().map(Result::unwrap).collect();
                 let index = bodies.len() as i64;
-                assert_eq!(pairs, [
-                    (Scalar::Text("_job"), Scalar::Text("j1")),
-                    (Scalar::Text("_log_number"), Scalar::Signed(3)),
-                    (Scalar::Text("_index"), Scalar::Signed(index)),
-                ]);
+                assert_eq!(
+                    pairs,
+                    [
+                        (Scalar::Text("_job"), Scalar::Text("j1")),
+                        (Scalar::Text("_log_number"), Scalar::Signed(3)),
+                        (Scalar::Text("_index"), Scalar::Signed(index)),
+                    ]
+                );
                 bodies.push(String::from_utf8(body.to_vec()).unwrap());
             }
         }

@@ -198,7 +198,11 @@ mod tests {
         assert_eq!(hub.properties().await.unwrap().partition_ids.len(), 4);
         let asked = endpoint.asked();
         assert_eq!(asked.len(), 1, "the token is kept");
-        assert!(asked[0].starts_with("POST /tenant/oauth2/v2.0/token HTTP/1.1\r\nhost: login.microsoftonline.com"), "{}", asked[0]);
+        assert!(
+            asked[0].starts_with("POST /tenant/oauth2/v2.0/token HTTP/1.1\r\nhost: login.microsoftonline.com"),
+            "{}",
+            asked[0]
+        );
         assert!(asked[0].contains("client_id=application&client_secret=c2VjcmV0&grant_type=client_credentials"));
         assert!(asked[0].ends_with("scope=https%3A%2F%2Feventhubs.azure.net%2F.default"));
     }
@@ -253,7 +257,10 @@ mod tests {
         let text = String::from_utf8_lossy(&child.stdout);
         assert!(child.status.success() && text.contains("1 passed"), "{text}");
         let asked = std::fs::read_to_string(dir.path().join("asked")).unwrap();
-        assert_eq!(asked.trim(), "account get-access-token -o json --scope https://eventhubs.azure.net/.default --tenant t");
+        assert_eq!(
+            asked.trim(),
+            "account get-access-token -o json --scope https://eventhubs.azure.net/.default --tenant t"
+        );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

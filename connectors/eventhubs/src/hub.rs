@@ -81,12 +81,7 @@ impl From<AmqpError> for HubError {
 impl Hub {
     /// A client that has not connected yet.
     pub(crate) fn new(settings: HubSettings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self {
-            settings,
-            clock,
-            entropy,
-            live: tokio::sync::Mutex::default(),
-        }
+        Self { settings, clock, entropy, live: tokio::sync::Mutex::default() }
     }
 
     /// The hub's name.
@@ -191,19 +186,27 @@ fn explain(error: &AmqpError, address: &Address) -> (ErrorKind, String) {
         Meaning::Busy => (ErrorKind::Transient, format!("the service throttles: {error}")),
         Meaning::NotFound => (
             ErrorKind::NotFound,
-            format!("not found at {host}: {error}. Check 'event_hub' (or the connection string's EntityPath) and 'consumer_group'"),
+            format!(
+                "not found at {host}: {error}. Check 'event_hub' (or the connection string's EntityPath) and 'consumer_group'"
+            ),
         ),
         Meaning::Unauthorized => (
             ErrorKind::Unauthorized,
-            format!("{host} refuses: {error}. Check the key's name and value and that its policy has the right to listen (source) or send (sink); with Entra ID, that the identity has a role of Event Hubs Data Receiver or Sender"),
+            format!(
+                "{host} refuses: {error}. Check the key's name and value and that its policy has the right to listen (source) or send (sink); with Entra ID, that the identity has a role of Event Hubs Data Receiver or Sender"
+            ),
         ),
         Meaning::Stolen => (
             ErrorKind::Fenced,
-            format!("another reader of the consumer group took the partition with an owner level: {error}. Give this job its own consumer group, or find out who else reads in this one"),
+            format!(
+                "another reader of the consumer group took the partition with an owner level: {error}. Give this job its own consumer group, or find out who else reads in this one"
+            ),
         ),
         Meaning::Quota => (
             ErrorKind::Transient,
-            format!("{error}. A partition takes five readers without owner level in a consumer group: give this job its own group"),
+            format!(
+                "{error}. A partition takes five readers without owner level in a consumer group: give this job its own group"
+            ),
         ),
         Meaning::Invalid => (ErrorKind::Invalid, error.to_string()),
     }
@@ -251,7 +254,9 @@ impl Authority {
         let token = settings.credential.token(&self.audience, self.clock.as_ref(), settings.token_lifetime);
         let token = match tokio::time::timeout(settings.call_limit, token).await {
             Ok(token) => token.map_err(HubError::Token)?,
-            Err(_) => return Err(HubError::Token(TokenError::Entra(format!("no answer within {:?}", settings.call_limit)))),
+            Err(_) => {
+                return Err(HubError::Token(TokenError::Entra(format!("no answer within {:?}", settings.call_limit))));
+            }
         };
         // The service detaches idle $cbs links, so a pair is attached for each token.
         let rpc = Rpc::open(&self.connection, "$cbs", &self.client, settings.call_limit).await?;
@@ -281,11 +286,19 @@ impl Authority {
                         break;
                     }
                     Err(error) if self.connection.is_closed() => {
-                        tracing::debug!(hub = self.settings.hub, error = error_text(&error), "connection ended before the token was renewed");
+                        tracing::debug!(
+                            hub = self.settings.hub,
+                            error = error_text(&error),
+                            "connection ended before the token was renewed"
+                        );
                         return;
                     }
                     Err(error) => {
-                        tracing::warn!(hub = self.settings.hub, error = error_text(&error), "token not renewed; trying again");
+                        tracing::warn!(
+                            hub = self.settings.hub,
+                            error = error_text(&error),
+                            "token not renewed; trying again"
+                        );
                         tokio::time::sleep(RENEWAL_RETRY).await;
                     }
                 }

@@ -78,10 +78,7 @@ pub struct Surroundings {
 
 impl Default for Surroundings {
     fn default() -> Self {
-        Self {
-            clock: Arc::new(SystemClock::default()),
-            entropy: Arc::new(SystemEntropy::default()),
-        }
+        Self { clock: Arc::new(SystemClock::default()), entropy: Arc::new(SystemEntropy::default()) }
     }
 }
 
@@ -183,7 +180,9 @@ fn hub(options: Options<'_>, surroundings: &Surroundings) -> Result<Hub, OptionE
     let (endpoint, entity_path, credential) = access(options)?;
     let hub = match (options.get("event_hub"), entity_path) {
         (Some(named), Some(path)) if named != path => {
-            let message = format!("is '{named}', but the connection string's EntityPath is '{path}': give one, or the same twice");
+            let message = format!(
+                "is '{named}', but the connection string's EntityPath is '{path}': give one, or the same twice"
+            );
             return Err(OptionError::new("event_hub", message));
         }
         (Some(named), _) => named.to_owned(),
@@ -210,13 +209,17 @@ fn hub(options: Options<'_>, surroundings: &Surroundings) -> Result<Hub, OptionE
 fn access(options: Options<'_>) -> Result<(Endpoint, Option<String>, Credential), OptionError> {
     let auth = options.get("auth").unwrap_or("sas");
     if auth == "sas" {
-        let text = options.need("connection_string", "as the portal shows it, or 'auth'='managed_identity' with 'fully_qualified_namespace'")?;
+        let text = options.need(
+            "connection_string",
+            "as the portal shows it, or 'auth'='managed_identity' with 'fully_qualified_namespace'",
+        )?;
         let parsed = ConnectionString::parse(text);
         let parsed = parsed.map_err(|error| OptionError::new("connection_string", error.to_string()))?;
         return Ok((parsed.endpoint, parsed.entity_path, Credential::Shared(parsed.access)));
     }
     let identity = identity(options, auth)?;
-    let namespace = options.need("fully_qualified_namespace", "the namespace's host, like 'ns.servicebus.windows.net'")?;
+    let namespace =
+        options.need("fully_qualified_namespace", "the namespace's host, like 'ns.servicebus.windows.net'")?;
     if options.get("connection_string").is_some() {
         return Err(OptionError::new("connection_string", format!("is not used with 'auth'='{auth}': leave it out")));
     }
@@ -250,7 +253,9 @@ fn on_expired(value: Option<&str>) -> Result<OnExpired, OptionError> {
     match value {
         None | Some("fail") => Ok(OnExpired::Fail),
         Some("skip") => Ok(OnExpired::Skip),
-        Some(_) => Err(OptionError::new("on_expired", "is fail (stop with an error) or skip (record the gap and go on)")),
+        Some(_) => {
+            Err(OptionError::new("on_expired", "is fail (stop with an error) or skip (record the gap and go on)"))
+        }
     }
 }
 
@@ -280,7 +285,8 @@ mod tests {
     use super::*;
     use expect_test::{Expect, expect};
 
-    const DEV: &str = "Endpoint=sb://localhost;SharedAccessKeyName=n;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true";
+    const DEV: &str =
+        "Endpoint=sb://localhost;SharedAccessKeyName=n;SharedAccessKey=c2VjcmV0;UseDevelopmentEmulator=true";
 
     fn options(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -297,19 +303,40 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_named() {
-        check(&[], expect!["option 'connection_string': is missing: as the portal shows it, or 'auth'='managed_identity' with 'fully_qualified_namespace'"]);
-        check(&[("connection_string", DEV)], expect!["option 'event_hub': is missing, and the connection string has no EntityPath"]);
-        check(&[("connection_string", "c2VjcmV0")], expect!["option 'connection_string': part 1 of the connection string is not of the form Name=Value"]);
+        check(
+            &[],
+            expect![
+                "option 'connection_string': is missing: as the portal shows it, or 'auth'='managed_identity' with 'fully_qualified_namespace'"
+            ],
+        );
+        check(
+            &[("connection_string", DEV)],
+            expect!["option 'event_hub': is missing, and the connection string has no EntityPath"],
+        );
+        check(
+            &[("connection_string", "c2VjcmV0")],
+            expect!["option 'connection_string': part 1 of the connection string is not of the form Name=Value"],
+        );
         check(&[("auth", "password")], expect!["option 'auth': is one of sas, managed_identity, client_secret, cli"]);
-        check(&[("auth", "client_secret"), ("tenant_id", "t")], expect!["option 'client_id': is missing: the application's id"]);
+        check(
+            &[("auth", "client_secret"), ("tenant_id", "t")],
+            expect!["option 'client_id': is missing: the application's id"],
+        );
         check(
             &[("connection_string", DEV), ("event_hub", "h"), ("starting_position", "now")],
-            expect!["option 'starting_position': 'now' is not a starting position: use earliest, latest, sequence:<number>, offset:<offset> or time:<RFC 3339, like 2026-11-24T22:00:00Z>"],
+            expect![
+                "option 'starting_position': 'now' is not a starting position: use earliest, latest, sequence:<number>, offset:<offset> or time:<RFC 3339, like 2026-11-24T22:00:00Z>"
+            ],
         );
-        check(&[("connection_string", DEV), ("event_hub", "h"), ("prefetch_bytes", "1 byte")], expect!["option 'prefetch_bytes': is a number of bytes, like 8388608, '8 MB' or 512k"]);
+        check(
+            &[("connection_string", DEV), ("event_hub", "h"), ("prefetch_bytes", "1 byte")],
+            expect!["option 'prefetch_bytes': is a number of bytes, like 8388608, '8 MB' or 512k"],
+        );
         check(
             &[("connection_string", &format!("{DEV};EntityPath=a")), ("event_hub", "b")],
-            expect!["option 'event_hub': is 'b', but the connection string's EntityPath is 'a': give one, or the same twice"],
+            expect![
+                "option 'event_hub': is 'b', but the connection string's EntityPath is 'a': give one, or the same twice"
+            ],
         );
     }
 
@@ -321,8 +348,12 @@ mod tests {
         let sink = format!("{:?}", sink_with(&pairs, &Surroundings::default()).unwrap());
         assert!(!sink.contains("c2VjcmV0"), "{sink}");
         let entra = options(&[
-            ("auth", "client_secret"), ("tenant_id", "t"), ("client_id", "c"), ("client_secret", "c2VjcmV0"),
-            ("fully_qualified_namespace", "ns.servicebus.windows.net"), ("event_hub", "h"),
+            ("auth", "client_secret"),
+            ("tenant_id", "t"),
+            ("client_id", "c"),
+            ("client_secret", "c2VjcmV0"),
+            ("fully_qualified_namespace", "ns.servicebus.windows.net"),
+            ("event_hub", "h"),
         ]);
         let source = format!("{:?}", source_with(&entra, &Surroundings::default()).unwrap());
         assert!(source.contains("ns.servicebus.windows.net") && !source.contains("c2VjcmV0"), "{source}");

@@ -118,10 +118,7 @@ impl Prefetch {
         state.attach += 1;
         state.broken = None;
         state.outstanding = 0;
-        Box::new(PartitionInlet {
-            prefetch: Arc::clone(self),
-            attach: state.attach,
-        })
+        Box::new(PartitionInlet { prefetch: Arc::clone(self), attach: state.attach })
     }
 
     /// Takes why the link is broken, if it is.
@@ -251,7 +248,6 @@ impl Inlet for PartitionInlet {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,9 +257,8 @@ mod tests {
     use salamander_types::SplitId;
 
     fn message(sequence: i64, size: usize) -> Vec<u8> {
-        let annotations = MessageAnnotations::builder()
-            .insert(Symbol::from("x-opt-sequence-number"), Value::Long(sequence))
-            .build();
+        let annotations =
+            MessageAnnotations::builder().insert(Symbol::from("x-opt-sequence-number"), Value::Long(sequence)).build();
         let mut bytes = serde_amqp::to_vec(&annotations).unwrap();
         bytes.extend(serde_amqp::to_vec(&Data(Binary::from(vec![b'x'; size]))).unwrap());
         bytes

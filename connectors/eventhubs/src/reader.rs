@@ -78,7 +78,10 @@ pub(crate) struct PartitionReader {
 
 impl fmt::Debug for PartitionReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartitionReader").field("split", &self.split).field("status", &self.status()).finish_non_exhaustive()
+        f.debug_struct("PartitionReader")
+            .field("split", &self.split)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,13 +123,7 @@ impl PartitionReader {
             Err(fault) if fault.first_is_lasting() => return Err(fault.error),
             Err(fault) => Err(fault),
         };
-        Ok(Self {
-            split,
-            prefetch,
-            facts,
-            rest: None,
-            supervisor: tokio::spawn(supervisor.run(first)),
-        })
+        Ok(Self { split, prefetch, facts, rest: None, supervisor: tokio::spawn(supervisor.run(first)) })
     }
 
     fn cut(&mut self, batch: RawBatch, max_rows: usize, max_bytes: usize) -> Take {
@@ -165,7 +162,10 @@ impl SplitReader for PartitionReader {
         let buffered_bytes = self.prefetch.bytes() + rest;
         let next = self.prefetch.next();
         SplitStatus {
-            at_end: facts.attached && buffered_bytes == 0 && self.rest.is_none() && facts.end.is_some_and(|end| next >= end),
+            at_end: facts.attached
+                && buffered_bytes == 0
+                && self.rest.is_none()
+                && facts.end.is_some_and(|end| next >= end),
             end: facts.end.map(|end| end.max(next)),
             buffered_bytes,
         }
@@ -266,7 +266,12 @@ impl Supervisor {
         }
         match self.settings.on_expired {
             OnExpired::Skip => {
-                tracing::warn!(place = self.place, from = next, to = begin, "events expired before they were read; going on behind them");
+                tracing::warn!(
+                    place = self.place,
+                    from = next,
+                    to = begin,
+                    "events expired before they were read; going on behind them"
+                );
                 self.prefetch.push_gap(begin);
                 Ok(())
             }
@@ -336,13 +341,19 @@ impl Supervisor {
         match broken {
             Broken::Ended(error) => self.fault(&error.into()),
             Broken::NoEvent(what) => Fault {
-                error: ConnectorError::new(ErrorKind::Corrupt, &self.place, format!("the peer sent something that is no event: {what}")),
+                error: ConnectorError::new(
+                    ErrorKind::Corrupt,
+                    &self.place,
+                    format!("the peer sent something that is no event: {what}"),
+                ),
                 tries: NONSENSE,
                 busy: false,
             },
             Broken::Jump { expected, got } => {
                 // If retention explains it, the check before the next attach says so and does what `on_expired` asks.
-                let message = format!("event {got} came where {expected} was to come, and the partition's begin does not explain it");
+                let message = format!(
+                    "event {got} came where {expected} was to come, and the partition's begin does not explain it"
+                );
                 Fault {
                     error: ConnectorError::new(ErrorKind::Corrupt, &self.place, message),
                     tries: NONSENSE,
@@ -363,11 +374,7 @@ impl Supervisor {
             Meaning::Unauthorized => REFUSALS,
             Meaning::Quota => FULL_GROUP,
         };
-        Fault {
-            error: self.hub.error(&self.place, error),
-            tries,
-            busy: meaning == Meaning::Busy,
-        }
+        Fault { error: self.hub.error(&self.place, error), tries, busy: meaning == Meaning::Busy }
     }
 }
 

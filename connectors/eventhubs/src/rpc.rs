@@ -72,13 +72,15 @@ impl Rpc {
     ///
     /// # Errors
     /// When the peer refuses, or does not answer in time.
-    pub(crate) async fn open(connection: &Connection, node: &str, client: &str, limit: Duration) -> Result<Self, AmqpError> {
+    pub(crate) async fn open(
+        connection: &Connection,
+        node: &str,
+        client: &str,
+        limit: Duration,
+    ) -> Result<Self, AmqpError> {
         let reply_to = format!("{node}-{client}");
         let waiting = Waiting::default();
-        let sender = SenderSpec {
-            name: format!("{node}-{client}-out"),
-            address: node.to_owned(),
-        };
+        let sender = SenderSpec { name: format!("{node}-{client}-out"), address: node.to_owned() };
         let receiver = ReceiverSpec {
             name: format!("{node}-{client}-in"),
             address: node.to_owned(),
@@ -90,14 +92,7 @@ impl Rpc {
         let sender = connection.attach_sender(sender).await?;
         let receiver = connection.attach_receiver(receiver, inlet).await?;
         receiver.poke();
-        Ok(Self {
-            sender,
-            _receiver: receiver,
-            waiting,
-            requests: AtomicU64::new(1),
-            reply_to,
-            limit,
-        })
+        Ok(Self { sender, _receiver: receiver, waiting, requests: AtomicU64::new(1), reply_to, limit })
     }
 
     /// Asks and awaits the answer.
@@ -119,9 +114,7 @@ impl Rpc {
     }
 }
 
-fn lock(
-    waiting: &Waiting,
-) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Result<Reply, AmqpError>>>> {
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Result<Reply, AmqpError>>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -168,12 +161,7 @@ impl Inlet for Replies {
 }
 
 fn read_reply(message: &[u8]) -> Result<(Option<String>, Reply), AmqpError> {
-    let mut reply = Reply {
-        status: 0,
-        description: String::new(),
-        condition: None,
-        body: Value::Null,
-    };
+    let mut reply = Reply { status: 0, description: String::new(), condition: None, body: Value::Null };
     let mut id = None;
     let mut cursor = Cursor::new(message);
     while !cursor.is_empty() {

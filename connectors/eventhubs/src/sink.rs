@@ -68,11 +68,7 @@ struct Sender {
 
 impl EventHubsSink {
     pub(crate) fn new(hub: Hub, settings: SinkSettings) -> Self {
-        Self {
-            hub,
-            settings,
-            sender: tokio::sync::Mutex::default(),
-        }
+        Self { hub, settings, sender: tokio::sync::Mutex::default() }
     }
 
     async fn sender(&self) -> Result<Sender, HubError> {
@@ -173,7 +169,10 @@ impl EventHubsSink {
             if let Some(batcher) = batchers.get_mut(place) {
                 batcher.push(name, body).map_err(|too_large| {
                     let bytes = too_large.bytes;
-                    self.invalid(format!("row {index} of commit {} is an event of {bytes} bytes, above the hub's limit of {limit}", delivery.number))
+                    self.invalid(format!(
+                        "row {index} of commit {} is an event of {bytes} bytes, above the hub's limit of {limit}",
+                        delivery.number
+                    ))
                 })?;
             }
         }
@@ -192,13 +191,15 @@ impl EventHubsSink {
             return Ok(None);
         };
         let Some(column) = batch.column_by_name(name) else {
-            return Err(self.invalid(format!("'partition_key'='{name}' is not a column: there are {}", columns(&batch.schema()))));
+            return Err(self
+                .invalid(format!("'partition_key'='{name}' is not a column: there are {}", columns(&batch.schema()))));
         };
         Ok(Some(self.as_text(name, column)?))
     }
 
     fn as_text(&self, name: &str, column: &ArrayRef) -> Result<StringArray, ConnectorError> {
-        let text = cast(column, &DataType::Utf8).map_err(|error| self.invalid(format!("column '{name}' can't be written as text: {error}")))?;
+        let text = cast(column, &DataType::Utf8)
+            .map_err(|error| self.invalid(format!("column '{name}' can't be written as text: {error}")))?;
         Ok(text.as_string::<i32>().clone())
     }
 
@@ -219,7 +220,10 @@ impl EventHubsSink {
         // A table whose one column is also its key.
         let only = only.or_else(|| schema.fields().iter().enumerate().next().filter(|_| schema.fields().len() == 1));
         let Some((place, field)) = only else {
-            let message = format!("'format'='text' needs exactly one column beside the partition key: there are {}", columns(&schema));
+            let message = format!(
+                "'format'='text' needs exactly one column beside the partition key: there are {}",
+                columns(&schema)
+            );
             return Err(self.invalid(message));
         };
         let column = batch.column(place);

@@ -56,10 +56,12 @@ impl StartingPosition {
                 offset if offset.contains(['\'', '\\']) => Err(wrong()),
                 offset => Ok(Self::Offset(offset.to_owned())),
             },
-            Some((kind, time)) if kind.eq_ignore_ascii_case("time") => match DateTime::parse_from_rfc3339(time.trim()) {
-                Ok(time) => Ok(Self::Time(time.with_timezone(&Utc))),
-                Err(_) => Err(wrong()),
-            },
+            Some((kind, time)) if kind.eq_ignore_ascii_case("time") => {
+                match DateTime::parse_from_rfc3339(time.trim()) {
+                    Ok(time) => Ok(Self::Time(time.with_timezone(&Utc))),
+                    Err(_) => Err(wrong()),
+                }
+            }
             _ => Err(wrong()),
         }
     }
@@ -78,13 +80,7 @@ pub struct EventHubsSource {
 
 impl EventHubsSource {
     pub(crate) fn new(hub: Arc<Hub>, settings: ReadSettings, start: StartingPosition, call_limit: Duration) -> Self {
-        Self {
-            hub,
-            settings,
-            start,
-            call_limit,
-            found: Mutex::default(),
-        }
+        Self { hub, settings, start, call_limit, found: Mutex::default() }
     }
 
     fn place(&self, split: &SplitId) -> String {
@@ -96,11 +92,7 @@ impl EventHubsSource {
         let place = self.place(&split);
         let properties = self.hub.partition(split.as_str()).await.map_err(|error| self.hub.error(&place, &error))?;
         let start = self.start_of(&split, &properties).await?;
-        Ok(SplitInfo {
-            split,
-            start: Position::at(start),
-            end: Some(properties.end),
-        })
+        Ok(SplitInfo { split, start: Position::at(start), end: Some(properties.end) })
     }
 
     /// The starting position as a sequence number.
@@ -109,7 +101,8 @@ impl EventHubsSource {
             StartingPosition::Earliest => Ok(properties.begin),
             StartingPosition::Latest => Ok(properties.end),
             StartingPosition::Sequence(number) if *number > properties.end => {
-                let message = format!("'starting_position'='sequence:{number}' is above the partition's end {}", properties.end);
+                let message =
+                    format!("'starting_position'='sequence:{number}' is above the partition's end {}", properties.end);
                 Err(ConnectorError::new(ErrorKind::Invalid, self.place(split), message))
             }
             StartingPosition::Sequence(number) => Ok(*number),

@@ -13,27 +13,11 @@ const COMMANDS: usize = 256;
 
 /// What a caller wants of the driver.
 pub(crate) enum Command {
-    AttachReceiver {
-        spec: ReceiverSpec,
-        inlet: Box<dyn Inlet>,
-        reply: oneshot::Sender<Result<Attached, AmqpError>>,
-    },
-    AttachSender {
-        spec: SenderSpec,
-        reply: oneshot::Sender<Result<Attached, AmqpError>>,
-    },
-    Send {
-        handle: u32,
-        format: u32,
-        message: Bytes,
-        done: oneshot::Sender<Result<(), AmqpError>>,
-    },
-    Poke {
-        handle: u32,
-    },
-    Detach {
-        handle: u32,
-    },
+    AttachReceiver { spec: ReceiverSpec, inlet: Box<dyn Inlet>, reply: oneshot::Sender<Result<Attached, AmqpError>> },
+    AttachSender { spec: SenderSpec, reply: oneshot::Sender<Result<Attached, AmqpError>> },
+    Send { handle: u32, format: u32, message: Bytes, done: oneshot::Sender<Result<(), AmqpError>> },
+    Poke { handle: u32 },
+    Detach { handle: u32 },
 }
 
 impl Command {
@@ -107,17 +91,12 @@ impl Connection {
 
     async fn attached(&self, answer: oneshot::Receiver<Result<Attached, AmqpError>>) -> Result<LinkHandle, AmqpError> {
         let attached = self.answer(answer, "attaching a link").await?;
-        Ok(LinkHandle {
-            connection: self.clone(),
-            attached,
-        })
+        Ok(LinkHandle { connection: self.clone(), attached })
     }
 
     async fn command(&self, command: Command) -> Result<(), AmqpError> {
-        within(self.limit, "a command", async {
-            self.commands.send(command).await.map_err(|_| AmqpError::Closed)
-        })
-        .await
+        within(self.limit, "a command", async { self.commands.send(command).await.map_err(|_| AmqpError::Closed) })
+            .await
     }
 
     async fn answer<T>(
@@ -165,7 +144,9 @@ impl LinkHandle {
 impl Drop for LinkHandle {
     fn drop(&mut self) {
         let handle = self.attached.handle;
-        if let Err(mpsc::error::TrySendError::Full(command)) = self.connection.commands.try_send(Command::Detach { handle }) {
+        if let Err(mpsc::error::TrySendError::Full(command)) =
+            self.connection.commands.try_send(Command::Detach { handle })
+        {
             let commands = self.connection.commands.clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 runtime.spawn(async move {

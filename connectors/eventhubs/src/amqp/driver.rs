@@ -111,10 +111,7 @@ impl Driver {
 
     fn look_at_the_clock(&mut self) -> Result<(), AmqpError> {
         if self.last_read.elapsed() > IDLE * 2 {
-            return Err(AmqpError::Timeout {
-                what: "anything: the peer has fallen silent",
-                limit: IDLE * 2,
-            });
+            return Err(AmqpError::Timeout { what: "anything: the peer has fallen silent", limit: IDLE * 2 });
         }
         if let Some(beat) = self.heartbeat
             && self.last_written.elapsed() >= beat / 2

@@ -1,7 +1,7 @@
 //! What can go wrong between two AMQP peers.
 
-use fe2o3_amqp_types::definitions;
 use definitions::ErrorCondition;
+use fe2o3_amqp_types::definitions;
 use serde_amqp::primitives::Symbol;
 use std::time::Duration;
 use thiserror::Error;
@@ -87,10 +87,7 @@ impl From<definitions::Error> for AmqpError {
             ErrorCondition::LinkError(condition) => Symbol::from(condition),
             ErrorCondition::Custom(condition) => condition.clone(),
         };
-        Self::Remote {
-            condition: condition.into_inner(),
-            description: error.description.unwrap_or_default(),
-        }
+        Self::Remote { condition: condition.into_inner(), description: error.description.unwrap_or_default() }
     }
 }
 

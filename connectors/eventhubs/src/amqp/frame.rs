@@ -48,12 +48,7 @@ pub(crate) fn first(bytes: &[u8], limit: usize) -> Result<Option<Frame<'_>>, Amq
     if size > limit {
         return Err(AmqpError::Protocol(format!("a frame of {size} bytes, above the limit of {limit}")));
     }
-    Ok(bytes.get(start..size).map(|body| Frame {
-        kind,
-        channel: u16::from_be_bytes([high, low]),
-        body,
-        size,
-    }))
+    Ok(bytes.get(start..size).map(|body| Frame { kind, channel: u16::from_be_bytes([high, low]), body, size }))
 }
 
 /// Appends a frame.

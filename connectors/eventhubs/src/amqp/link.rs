@@ -142,10 +142,7 @@ pub(crate) fn receiver_attach(handle: u32, spec: &ReceiverSpec) -> Attach {
         filter: spec.filter.as_deref().map(selector),
         ..Source::default()
     };
-    let target = Target {
-        address: spec.target.clone(),
-        ..Target::default()
-    };
+    let target = Target { address: spec.target.clone(), ..Target::default() };
     let properties = spec.epoch.map(|epoch| [(Symbol::from(EPOCH), Value::Long(epoch))].into_iter().collect());
     Attach {
         properties,
@@ -156,10 +153,7 @@ pub(crate) fn receiver_attach(handle: u32, spec: &ReceiverSpec) -> Attach {
 
 /// The attach of a sender. Deliveries go unsettled: each one's outcome is awaited.
 pub(crate) fn sender_attach(handle: u32, spec: &SenderSpec) -> Attach {
-    let target = Target {
-        address: Some(spec.address.clone()),
-        ..Target::default()
-    };
+    let target = Target { address: Some(spec.address.clone()), ..Target::default() };
     Attach {
         snd_settle_mode: SenderSettleMode::Unsettled,
         initial_delivery_count: Some(0),
@@ -188,9 +182,7 @@ fn attach(handle: u32, name: &str, role: Role, source: Source, target: Target) -
 }
 
 fn selector(expression: &str) -> FilterSet {
-    let filter = Described {
-        descriptor: Descriptor::Name(Symbol::from(SELECTOR)),
-        value: Value::String(expression.to_owned()),
-    };
+    let filter =
+        Described { descriptor: Descriptor::Name(Symbol::from(SELECTOR)), value: Value::String(expression.to_owned()) };
     [(Symbol::from(SELECTOR), Value::Described(Box::new(filter)))].into_iter().collect()
 }

@@ -73,10 +73,7 @@ pub(crate) struct Pairs<'a> {
 impl<'a> Pairs<'a> {
     pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
         Ok(match cursor.map()? {
-            Some((items, entries)) => Self {
-                encoded: entries.rest(),
-                items,
-            },
+            Some((items, entries)) => Self { encoded: entries.rest(), items },
             None => Self::default(),
         })
     }
@@ -184,8 +181,7 @@ mod tests {
     use super::*;
     use fe2o3_amqp_types::messaging::{
         AmqpSequence, AmqpValue, ApplicationProperties, Data, Header, Message, MessageAnnotations, Properties,
-        SerializableBody,
-        message::__private::Serializable,
+        SerializableBody, message::__private::Serializable,
     };
     use fe2o3_amqp_types::primitives::{Binary, SimpleValue, Symbol, Timestamp, Value};
     use proptest::prelude::*;
@@ -225,12 +221,8 @@ mod tests {
 
     #[test]
     fn strings_are_payload_and_other_values_stay_encoded() {
-        let text = encode(
-            Message::builder()
-                .message_annotations(annotated(1, None))
-                .value("grüezi".to_owned())
-                .build(),
-        );
+        let text =
+            encode(Message::builder().message_annotations(annotated(1, None)).value("grüezi".to_owned()).build());
         assert_eq!(payload(&read(&text).unwrap().body), "grüezi".as_bytes());
         let number = encode(Message::builder().message_annotations(annotated(1, None)).value(7i64).build());
         assert_eq!(payload(&read(&number).unwrap().body), [0x00, 0x53, 0x77, 0x55, 7]);
@@ -240,7 +232,9 @@ mod tests {
 
     #[test]
     fn a_malformed_body_keeps_its_sequence_number() {
-        let mut bytes = encode(Message::builder().message_annotations(annotated(9, None)).data(Data(Binary::from(vec![1, 2, 3]))).build());
+        let mut bytes = encode(
+            Message::builder().message_annotations(annotated(9, None)).data(Data(Binary::from(vec![1, 2, 3]))).build(),
+        );
         bytes.pop();
         let event = read(&bytes).unwrap();
         assert_eq!(event.sequence, Some(9));

@@ -130,13 +130,9 @@ impl Session {
         done: oneshot::Sender<Result<(), AmqpError>>,
     ) -> Result<(), AmqpError> {
         match self.link_mut(handle) {
-            Some(Link { phase: Phase::Attached, end: End::Sender(sender), .. }) => sender.queue.push_back(Outgoing {
-                format,
-                message,
-                sent: 0,
-                delivery_id: None,
-                done,
-            }),
+            Some(Link { phase: Phase::Attached, end: End::Sender(sender), .. }) => {
+                sender.queue.push_back(Outgoing { format, message, sent: 0, delivery_id: None, done })
+            }
             _ => {
                 let _ = done.send(Err(AmqpError::Closed));
             }
@@ -334,10 +330,7 @@ impl Session {
             // A refusal: the detach that follows says why.
             return Ok(());
         }
-        let attached = Attached {
-            handle: ours,
-            max_message_size: attach.max_message_size.filter(|size| *size > 0),
-        };
+        let attached = Attached { handle: ours, max_message_size: attach.max_message_size.filter(|size| *size > 0) };
         if let Phase::Attaching(reply) = std::mem::replace(&mut link.phase, Phase::Attached)
             && reply.send(Ok(attached)).is_err()
         {
@@ -351,7 +344,10 @@ impl Session {
         let (digits, _) = name.split_once('-').unwrap_or((name, ""));
         let handle = digits.parse::<u32>().ok();
         let found = handle.filter(|handle| match self.link_mut(*handle) {
-            Some(link) => link.remote.is_none() && matches!((&link.end, role), (End::Receiver(_), Role::Sender) | (End::Sender(_), Role::Receiver)),
+            Some(link) => {
+                link.remote.is_none()
+                    && matches!((&link.end, role), (End::Receiver(_), Role::Sender) | (End::Sender(_), Role::Receiver))
+            }
             None => false,
         });
         found.ok_or_else(|| AmqpError::Protocol(format!("an attach of a link '{name}' that was not asked for")))
@@ -399,7 +395,8 @@ impl Session {
             None if disposition.settled => Ok(()),
             None => return Ok(()),
         };
-        let ids: Vec<u32> = self.unanswered.range(disposition.first..=last.max(disposition.first)).map(|(id, _)| *id).collect();
+        let ids: Vec<u32> =
+            self.unanswered.range(disposition.first..=last.max(disposition.first)).map(|(id, _)| *id).collect();
         for id in ids {
             if let Some((_, done)) = self.unanswered.remove(&id) {
                 let _ = done.send(outcome.clone());
@@ -433,7 +430,8 @@ impl Session {
     }
 
     fn fail_sends(&mut self, handle: u32, error: &AmqpError) {
-        let ids: Vec<u32> = self.unanswered.iter().filter(|(_, (link, _))| *link == handle).map(|(id, _)| *id).collect();
+        let ids: Vec<u32> =
+            self.unanswered.iter().filter(|(_, (link, _))| *link == handle).map(|(id, _)| *id).collect();
         for id in ids {
             if let Some((_, done)) = self.unanswered.remove(&id) {
                 let _ = done.send(Err(error.clone()));
@@ -447,7 +445,9 @@ impl Session {
     fn pump(&mut self, handle: u32) -> Result<(), AmqpError> {
         let room = self.peer_frame.saturating_sub(TRANSFER_HEAD).max(TRANSFER_HEAD);
         while self.peer_window > 0 {
-            let Some(Some(Link { phase: Phase::Attached, end: End::Sender(sender), .. })) = self.links.get_mut(handle as usize) else {
+            let Some(Some(Link { phase: Phase::Attached, end: End::Sender(sender), .. })) =
+                self.links.get_mut(handle as usize)
+            else {
                 return Ok(());
             };
             let Some(message) = sender.queue.front_mut() else {
@@ -518,10 +518,7 @@ impl Session {
 }
 
 fn remote(condition: &str, description: &str) -> AmqpError {
-    AmqpError::Remote {
-        condition: condition.to_owned(),
-        description: description.to_owned(),
-    }
+    AmqpError::Remote { condition: condition.to_owned(), description: description.to_owned() }
 }
 
 fn ended(error: Option<fe2o3_amqp_types::definitions::Error>) -> AmqpError {
@@ -538,6 +535,260 @@ fn end_link(link: Link, error: &AmqpError) {
             for message in sender.queue {
                 let _ = message.done.send(Err(error.clone()));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fe2o3_amqp_types::definitions::{LinkError, ReceiverSettleMode, SenderSettleMode};
+    use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
+    use proptest::prelude::*;
+    use std::sync::{Arc, Mutex};
+
+    /// What an inlet has seen.
+    #[derive(Debug, Default)]
+    struct Seen {
+        messages: Vec<Vec<u8>>,
+        ended: Option<AmqpError>,
+    }
+
+    struct Recording(Arc<Mutex<Seen>>);
+
+    impl Inlet for Recording {
+        fn message(&mut self, message: &[u8]) {
+            self.0.lock().unwrap().messages.push(message.to_vec());
+        }
+
+        fn credit(&mut self, outstanding: u32) -> Option<u32> {
+            (outstanding < 5).then_some(10)
+        }
+
+        fn ended(&mut self, error: AmqpError) {
+            self.0.lock().unwrap().ended = Some(error);
+        }
+    }
+
+    fn session(peer_window: u32, peer_frame: usize) -> Session {
+        Session::new(&Begin { incoming_window: peer_window, next_outgoing_id: 7, ..Session::begin() }, peer_frame)
+    }
+
+    /// What the session has written since it was last asked.
+    fn written(session: &mut Session) -> Vec<(Performative, Vec<u8>)> {
+        let out = session.out.split();
+        let (mut at, mut frames) = (0, Vec::new());
+        while let Some(frame) = frame::first(&out[at..], 1 << 20).unwrap() {
+            let mut cursor = Cursor::new(frame.body);
+            cursor.descriptor().unwrap();
+            cursor.skip().unwrap();
+            let performative = &frame.body[..frame.body.len() - cursor.rest().len()];
+            frames.push((serde_amqp::from_slice(performative).unwrap(), cursor.rest().to_vec()));
+            at += frame.size;
+        }
+        frames
+    }
+
+    fn hear(session: &mut Session, performative: &impl serde::Serialize, payload: &[u8]) -> Result<(), AmqpError> {
+        let mut bytes = BytesMut::new();
+        frame::write(&mut bytes, AMQP, performative, payload).unwrap();
+        session.on_frame(&frame::first(&bytes, 1 << 20)?.unwrap())
+    }
+
+    fn attach(name: &str, role: Role, remote: u32) -> Attach {
+        Attach {
+            name: name.into(),
+            handle: Handle(remote),
+            role,
+            snd_settle_mode: SenderSettleMode::Mixed,
+            rcv_settle_mode: ReceiverSettleMode::First,
+            source: Some(Box::new(Source::default())),
+            target: Some(Box::new(TargetArchetype::Target(Target::default()))),
+            unsettled: None,
+            incomplete_unsettled: false,
+            initial_delivery_count: Some(0),
+            max_message_size: Some(1 << 20),
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties: None,
+        }
+    }
+
+    fn receiver(session: &mut Session) -> (Arc<Mutex<Seen>>, oneshot::Receiver<Result<Attached, AmqpError>>) {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (reply, attached) = oneshot::channel();
+        let spec = ReceiverSpec { name: "r".into(), address: "hub".into(), target: None, filter: None, epoch: Some(3) };
+        session.attach_receiver(&spec, Box::new(Recording(Arc::clone(&seen))), reply).unwrap();
+        (seen, attached)
+    }
+
+    fn sender(session: &mut Session) -> oneshot::Receiver<Result<Attached, AmqpError>> {
+        let (reply, attached) = oneshot::channel();
+        session.attach_sender(&SenderSpec { name: "s".into(), address: "hub".into() }, reply).unwrap();
+        attached
+    }
+
+    fn transfer(id: u32, settled: bool, more: bool) -> Transfer {
+        Transfer {
+            handle: Handle(9),
+            delivery_id: Some(id),
+            delivery_tag: Some(DeliveryTag::from(id.to_be_bytes())),
+            message_format: Some(0),
+            settled: Some(settled),
+            more,
+            rcv_settle_mode: None,
+            state: None,
+            resume: false,
+            aborted: false,
+            batchable: false,
+        }
+    }
+
+    #[test]
+    fn a_receiver_gets_whole_messages_gives_credit_and_settles_in_ranges() {
+        let mut session = session(100, 1 << 16);
+        let (seen, mut attached) = receiver(&mut session);
+        hear(&mut session, &attach("0-r", Role::Sender, 9), &[]).unwrap();
+        assert_eq!(attached.try_recv().unwrap().unwrap().handle, 0);
+        session.poke(0).unwrap();
+        written(&mut session);
+        for (id, settled, more, part) in [
+            (0, true, false, "a"),
+            (1, false, true, "b"),
+            (1, false, false, "c"),
+            (2, false, false, "d"),
+            (5, false, false, "e"),
+        ] {
+            hear(&mut session, &transfer(id, settled, more), part.as_bytes()).unwrap();
+        }
+        session.end_of_read().unwrap();
+        assert_eq!(seen.lock().unwrap().messages, [b"a".to_vec(), b"bc".to_vec(), b"d".to_vec(), b"e".to_vec()]);
+        let settled = written(&mut session).into_iter().map(|(performative, _)| match performative {
+            Performative::Disposition(disposition) => (disposition.first, disposition.last),
+            other => panic!("not a disposition: {other:?}"),
+        });
+        assert_eq!(settled.collect::<Vec<_>>(), [(1, Some(2)), (5, Some(5))]);
+        // Two more, and the inlet wants more credit.
+        for id in [6, 7] {
+            hear(&mut session, &transfer(id, true, false), b"f").unwrap();
+        }
+        session.end_of_read().unwrap();
+        let (Performative::Flow(flow), _) = written(&mut session).remove(0) else { panic!("no flow") };
+        assert_eq!((flow.next_incoming_id, flow.delivery_count, flow.link_credit), (Some(14), Some(6), Some(10)));
+    }
+
+    #[test]
+    fn a_refusal_and_a_theft_reach_whom_they_concern() {
+        let mut session = session(100, 1 << 16);
+        let (_, mut refused) = receiver(&mut session);
+        let (seen, mut attached) = receiver(&mut session);
+        hear(&mut session, &Attach { source: None, ..attach("0-r", Role::Sender, 3) }, &[]).unwrap();
+        assert!(refused.try_recv().is_err(), "the detach says why");
+        let stolen = fe2o3_amqp_types::definitions::Error::new(LinkError::Stolen, Some("level 4".into()), None);
+        let detach = |handle| Detach { handle: Handle(handle), closed: true, error: Some(stolen.clone()) };
+        hear(&mut session, &detach(3), &[]).unwrap();
+        let expected = AmqpError::Remote { condition: "amqp:link:stolen".into(), description: "level 4".into() };
+        assert_eq!(refused.try_recv().unwrap(), Err(expected.clone()));
+        hear(&mut session, &attach("1-r", Role::Sender, 4), &[]).unwrap();
+        assert!(attached.try_recv().unwrap().is_ok());
+        written(&mut session);
+        hear(&mut session, &detach(4), &[]).unwrap();
+        assert_eq!(seen.lock().unwrap().ended, Some(expected));
+        assert!(matches!(written(&mut session)[0].0, Performative::Detach(_)), "a detach is answered");
+        assert!(hear(&mut session, &detach(4), &[]).is_err());
+    }
+
+    #[test]
+    fn a_sender_obeys_credit_window_and_frame_size() {
+        let mut session = session(2, 512);
+        let mut attached = sender(&mut session);
+        hear(&mut session, &attach("0-s", Role::Receiver, 5), &[]).unwrap();
+        assert_eq!(attached.try_recv().unwrap().unwrap().max_message_size, Some(1 << 20));
+        written(&mut session);
+        let send = |session: &mut Session, size: usize| {
+            let (done, verdict) = oneshot::channel();
+            session.send(0, 0, Bytes::from(vec![1; size]), done).unwrap();
+            verdict
+        };
+        let (mut first, mut second) = (send(&mut session, 1_000), send(&mut session, 10));
+        assert!(written(&mut session).is_empty(), "no credit yet");
+        let flow = |window, base| Flow {
+            next_incoming_id: Some(base),
+            incoming_window: window,
+            next_outgoing_id: 7,
+            outgoing_window: 100,
+            handle: Some(Handle(5)),
+            delivery_count: Some(0),
+            link_credit: Some(1),
+            available: None,
+            drain: false,
+            echo: false,
+            properties: None,
+        };
+        hear(&mut session, &flow(2, 0), &[]).unwrap();
+        let frames = written(&mut session);
+        assert_eq!(
+            frames.iter().map(|(_, payload)| payload.len()).collect::<Vec<_>>(),
+            [448, 448],
+            "the window is two frames"
+        );
+        hear(&mut session, &flow(10, 2), &[]).unwrap();
+        let frames = written(&mut session);
+        let last = matches!(&frames[0].0, Performative::Transfer(t) if !t.more && t.delivery_id.is_none());
+        assert!(last && frames.len() == 1, "the second message has no credit");
+        let accepted = Disposition {
+            role: Role::Receiver,
+            first: 0,
+            last: None,
+            settled: true,
+            state: Some(DeliveryState::Accepted(Accepted {})),
+            batchable: false,
+        };
+        hear(&mut session, &accepted, &[]).unwrap();
+        assert_eq!(first.try_recv().unwrap(), Ok(()));
+        session.fail(&AmqpError::Closed);
+        assert_eq!(second.try_recv().unwrap(), Err(AmqpError::Closed));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_peer_sends_nothing_panics(
+            frames in proptest::collection::vec((0usize..9, any::<u32>(), any::<u32>(), proptest::collection::vec(any::<u8>(), 0..60), any::<prop::sample::Index>(), any::<u8>()), 1..30),
+        ) {
+            let mut session = session(3, 512);
+            let (_seen, _attached) = receiver(&mut session);
+            let _sender = sender(&mut session);
+            for (kind, a, b, payload, at, flip) in frames {
+                let mut bytes = BytesMut::new();
+                let small = a % 4;
+                let performative = match kind {
+                    0 => Performative::Attach(attach("0-r", Role::Sender, small)),
+                    1 => Performative::Attach(attach("1-s", Role::Receiver, small)),
+                    2 => Performative::Transfer(Transfer { handle: Handle(small), delivery_id: Some(b), more: a & 64 != 0, ..transfer(b, a & 128 != 0, false) }),
+                    3 => Performative::Flow(Flow {
+                        next_incoming_id: Some(a), incoming_window: b, next_outgoing_id: a, outgoing_window: b, handle: Some(Handle(small)),
+                        delivery_count: Some(a), link_credit: Some(b % 8), available: None, drain: false, echo: a & 1 == 0, properties: None,
+                    }),
+                    4 => Performative::Disposition(Disposition {
+                        role: Role::Receiver, first: small, last: Some(b), settled: a & 1 == 0, state: Some(DeliveryState::Accepted(Accepted {})), batchable: false,
+                    }),
+                    5 => Performative::Detach(Detach { handle: Handle(small), closed: true, error: None }),
+                    6 => Performative::Begin(Session::begin()),
+                    _ => Performative::Close(Close { error: None }),
+                };
+                frame::write(&mut bytes, AMQP, &performative, &payload).unwrap();
+                if flip % 3 == 0 {
+                    let place = 8 + at.index(bytes.len() - 8);
+                    bytes[place] ^= flip;
+                }
+                let (done, _verdict) = oneshot::channel();
+                let _ = session.send(1, 0, Bytes::from(payload), done);
+                if let Ok(Some(frame)) = frame::first(&bytes, 1 << 20) {
+                    let _ = session.on_frame(&frame);
+                }
+                let _ = session.end_of_read();
+            }
+            session.fail(&AmqpError::Closed);
         }
     }
 }

@@ -46,9 +46,7 @@ pub(crate) struct Address {
 /// # Errors
 /// When the cryptography offers no protocol version (it does).
 pub(crate) fn public_tls() -> Result<Arc<ClientConfig>, AmqpError> {
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     tls_with(roots)
 }
 
@@ -85,21 +83,14 @@ pub(crate) async fn open(address: &Address, container: &str) -> Result<Opened, A
             Box::new(TlsConnector::from(Arc::clone(config)).connect(name, tcp).await?)
         }
     };
-    let mut peer = Handshake {
-        io,
-        input: BytesMut::with_capacity(16 << 10),
-    };
+    let mut peer = Handshake { io, input: BytesMut::with_capacity(16 << 10) };
     peer.sasl(&address.host).await?;
     let open = peer.open(&address.host, container).await?;
     let begin = peer.begin().await?;
     let peer_frame = open.max_frame_size.0.max(512) as usize;
-    let heartbeat = open.idle_time_out.filter(|millis| *millis > 0).map(|millis| Duration::from_millis(millis.into()) / 2);
-    Ok(Opened {
-        io: peer.io,
-        input: peer.input,
-        session: Session::new(&begin, peer_frame),
-        heartbeat,
-    })
+    let heartbeat =
+        open.idle_time_out.filter(|millis| *millis > 0).map(|millis| Duration::from_millis(millis.into()) / 2);
+    Ok(Opened { io: peer.io, input: peer.input, session: Session::new(&begin, peer_frame), heartbeat })
 }
 
 struct Handshake {
@@ -116,7 +107,9 @@ impl Handshake {
         }
         let answer = self.input.split_to(header.len());
         if answer[..] != header[..] {
-            return Err(AmqpError::Protocol("the peer speaks another protocol: is this an AMQP 1.0 endpoint (5671 with TLS, 5672 without)?".into()));
+            return Err(AmqpError::Protocol(
+                "the peer speaks another protocol: is this an AMQP 1.0 endpoint (5671 with TLS, 5672 without)?".into(),
+            ));
         }
         Ok(())
     }
@@ -160,13 +153,12 @@ impl Handshake {
         let offers = |name: &str| offered.sasl_server_mechanisms.0.iter().any(|m| m.as_str() == name);
         let mechanism = ["ANONYMOUS", "MSSBCBS"].into_iter().find(|name| offers(name));
         let Some(mechanism) = mechanism else {
-            return Err(AmqpError::Protocol("the peer offers neither ANONYMOUS nor MSSBCBS: is this an Event Hubs endpoint?".into()));
+            return Err(AmqpError::Protocol(
+                "the peer offers neither ANONYMOUS nor MSSBCBS: is this an Event Hubs endpoint?".into(),
+            ));
         };
-        let init = SaslInit {
-            mechanism: Symbol::from(mechanism),
-            initial_response: None,
-            hostname: Some(host.to_owned()),
-        };
+        let init =
+            SaslInit { mechanism: Symbol::from(mechanism), initial_response: None, hostname: Some(host.to_owned()) };
         self.write(SASL, &init).await?;
         let outcome: SaslOutcome = serde_amqp::from_slice(&self.frame(SASL).await?)?;
         match outcome.code {
@@ -276,7 +268,10 @@ mod tests {
         let trusting = Address { host: "localhost".into(), port, tls: Some(tls_with(roots).unwrap()) };
         let connection = Connection::open(&trusting, "test", limit).await.unwrap();
         let rpc = crate::rpc::Rpc::open(&connection, "$cbs", "test", limit).await.unwrap();
-        let reply = rpc.call(vec![("operation", fe2o3_amqp_types::primitives::SimpleValue::String("nonsense".into()))], Default::default());
+        let reply = rpc.call(
+            vec![("operation", fe2o3_amqp_types::primitives::SimpleValue::String("nonsense".into()))],
+            Default::default(),
+        );
         assert!(reply.await.unwrap().status >= 400);
         let public = Address { tls: Some(public_tls().unwrap()), ..trusting };
         let error = Connection::open(&public, "test", limit).await.unwrap_err();

@@ -94,7 +94,12 @@ async fn a_stolen_link_is_a_lasting_error() {
     thief.until(0, 5).await.unwrap();
     let error = reading.error().await;
     assert_eq!(error.kind, ErrorKind::Fenced);
-    assert!(error.to_string().contains("partition 0: another reader of the consumer group took the partition with an owner level"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("partition 0: another reader of the consumer group took the partition with an owner level"),
+        "{error}"
+    );
     // It does not fight for the link.
     tokio::time::sleep(Duration::from_millis(500)).await;
     local.fill("logs", 1).await;
@@ -155,3 +160,21 @@ fn source_at(address: std::net::SocketAddr, limit: &str) -> Arc<dyn salamander_c
     source_with(&options, &Surroundings::default()).unwrap()
 }
 
+/// Both sides promise to be heard within a time and keep it by empty frames.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes 80 seconds: longer than a silent peer is borne"]
+async fn an_idle_connection_stays() {
+    let local = Local::start_with(|options| options.default_partitions = 1).await;
+    local.fill("logs", 1).await;
+    // So seldom that nothing but heartbeats is said.
+    let source = local.source("logs", &[("end_refresh", "600")]);
+    let mut reading = Reading::open(source.as_ref(), "0", 0).await.unwrap();
+    reading.until(0, 1).await.unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(80) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(reading.reader.status().at_end, "detached after {:?}", began.elapsed());
+    }
+    local.fill("logs", 1).await;
+    reading.until(1, 2).await.unwrap();
+}

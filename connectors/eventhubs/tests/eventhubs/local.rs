@@ -36,7 +36,9 @@ impl Local {
 
     pub(crate) fn connection_string(&self) -> String {
         let address = self.broker.local_addr();
-        format!("Endpoint=sb://{address};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true")
+        format!(
+            "Endpoint=sb://{address};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true"
+        )
     }
 
     /// Options for a hub, with more of them.
@@ -61,7 +63,8 @@ impl Local {
     }
 
     pub(crate) async fn fill_bodies(&self, hub: &str, bodies: Vec<String>) {
-        let sink = sink_with(&self.options(hub, &[("format", "text"), ("partition_key", "key")]), &Surroundings::default());
+        let sink =
+            sink_with(&self.options(hub, &[("format", "text"), ("partition_key", "key")]), &Surroundings::default());
         let keys: Vec<String> = (0..bodies.len()).map(|i| format!("key {}", i % 16)).collect();
         send(sink.unwrap().as_ref(), &table(&[("key", &keys), ("body", &bodies)]), 0).await.unwrap();
     }

@@ -62,7 +62,10 @@ async fn reading_goes_on_from_every_position() {
     // Above it: not this hub.
     let error = Reading::open(source.as_ref(), "0", 42).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Invalid);
-    assert!(error.to_string().contains("event hub 'logs', partition 0: the position 42 is above the partition's end 41"), "{error}");
+    assert!(
+        error.to_string().contains("event hub 'logs', partition 0: the position 42 is above the partition's end 41"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,8 +117,12 @@ async fn what_expired_is_an_error_or_a_recorded_gap() {
     let error = Reading::open(source.as_ref(), "0", 3).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::Invalid);
     let text = error.to_string();
-    let expected = format!("event hub 'logs', partition 0: the events 3 to {} have expired before they were read", begin - 1);
-    assert!(text.contains(&expected) && text.contains("'on_expired'='skip'") && text.contains("starting_position"), "{text}");
+    let expected =
+        format!("event hub 'logs', partition 0: the events 3 to {} have expired before they were read", begin - 1);
+    assert!(
+        text.contains(&expected) && text.contains("'on_expired'='skip'") && text.contains("starting_position"),
+        "{text}"
+    );
     let skipping = local.source("logs", &[("on_expired", "skip")]);
     let mut reading = Reading::open(skipping.as_ref(), "0", 3).await.unwrap();
     let rows = reading.until(begin, end).await.unwrap();

@@ -104,7 +104,9 @@ async fn a_busy_service_is_waited_for_and_a_lost_answer_sends_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_of_one_key_keep_their_order() {
     let local = Local::start().await;
-    let sink = sink_with(&local.options("out", &[("format", "text"), ("partition_key", "key")]), &Surroundings::default()).unwrap();
+    let sink =
+        sink_with(&local.options("out", &[("format", "text"), ("partition_key", "key")]), &Surroundings::default())
+            .unwrap();
     local.broker.faults().server_busy(3);
     // Several batches a key, some of which are refused at first.
     let bodies: Vec<String> = (0..9_000).map(|i| format!("{i:0800}")).collect();
@@ -129,7 +131,12 @@ async fn what_can_not_be_rendered_is_named() {
     let local = Local::start().await;
     let text = sink_with(&local.options("out", &[("format", "text")]), &Surroundings::default()).unwrap();
     let error = send(text.as_ref(), &typed(), 0).await.unwrap_err();
-    assert!(error.to_string().contains("'format'='text' needs exactly one column beside the partition key: there are url, count, rate"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("'format'='text' needs exactly one column beside the partition key: there are url, count, rate"),
+        "{error}"
+    );
     let keyed = sink_with(&local.options("out", &[("partition_key", "uri")]), &Surroundings::default()).unwrap();
     let error = send(keyed.as_ref(), &typed(), 0).await.unwrap_err();
     assert!(error.to_string().contains("'partition_key'='uri' is not a column: there are url, count, rate"), "{error}");
