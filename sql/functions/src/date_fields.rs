@@ -1,15 +1,15 @@
 //! One number out of a date or timestamp: `year`, `quarter`, `month`, `day` (`dayofmonth`), `dayofyear`, `dayofweek`
-//! (1 = Sunday), `weekofyear` (ISO), as INT, in the session's zone. A string is read as `CAST` reads it.
+//! (1 = Sunday), `weekofyear` (ISO), as INT, in the session's zone. A string is cast to DATE.
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef, Int32Array};
 use arrow::datatypes::{DataType, Int32Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use crate::arguments::{check_count, coercing};
-use crate::java_time::MICROS_PER_DAY;
+use crate::java_time::{MICROS_PER_DAY, lenient};
 use crate::java_time::calendar::{date_from_days, day_of_year, weekday};
 use crate::time_patterns::{instant_argument, instants, session_zone};
 use crate::views;
@@ -100,9 +100,15 @@ impl ScalarUDFImpl for DatePart {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = views::rows_of(&args.args, args.number_rows);
         let zone = session_zone(&args.config_options)?;
-        let times = instants(&args.args[0].to_array(rows)?, &zone)?;
-        let number = |micros| self.field.of(zone.to_local(micros).div_euclid(MICROS_PER_DAY)) as i32;
-        let numbers: ArrayRef = Arc::new(times.unary::<_, Int32Type>(number));
+        let array = args.args[0].to_array(rows)?;
+        let numbers: Int32Array = if views::is_string(array.data_type()) {
+            let number = |text: Option<&str>| Some(self.field.of(i64::from(lenient::date(text?)?)) as i32);
+            views::string_array(&array)?.iter().map(number).collect()
+        } else {
+            let number = |micros| self.field.of(zone.to_local(micros).div_euclid(MICROS_PER_DAY)) as i32;
+            instants(&array, &zone)?.unary::<_, Int32Type>(number)
+        };
+        let numbers: ArrayRef = Arc::new(numbers);
         views::scalar_if_constant(numbers, &args.args)
     }
 }

@@ -32,6 +32,7 @@ mod element;
 mod java_regex;
 mod java_time;
 mod kernels;
+mod nonzero;
 mod patterns;
 mod planner;
 mod regexp_extract;
@@ -44,6 +45,7 @@ mod split_fields;
 mod time_patterns;
 mod to_timestamp;
 mod views;
+mod words;
 
 pub use kernels::Kernels;
 pub use planner::{SparkExprPlanner, SparkTypePlanner};

@@ -6,9 +6,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr, TypePlanner};
 use datafusion::logical_expr::sqlparser::ast::{BinaryOperator, DataType as SqlType, TimezoneInfo};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF, lit};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF};
 
 use crate::element::{Base, Element};
+use crate::nonzero::Nonzero;
 use crate::time_patterns::timestamp_type;
 
 /// Plans `a[i]` for an array `a` as `spark_array_get(a, i)`, which counts from 0, and `/` and `%` so that a division by
@@ -18,11 +19,15 @@ use crate::time_patterns::timestamp_type;
 #[derive(Debug)]
 pub struct SparkExprPlanner {
     array_get: Arc<ScalarUDF>,
+    nonzero: Arc<ScalarUDF>,
 }
 
 impl Default for SparkExprPlanner {
     fn default() -> Self {
-        SparkExprPlanner { array_get: Arc::new(ScalarUDF::from(Element::new(Base::Zero))) }
+        SparkExprPlanner {
+            array_get: Arc::new(ScalarUDF::from(Element::new(Base::Zero))),
+            nonzero: Arc::new(ScalarUDF::from(Nonzero::new())),
+        }
     }
 }
 
@@ -59,10 +64,8 @@ impl ExprPlanner for SparkExprPlanner {
             left = left.cast_to(&DataType::Float64, schema)?;
             right = right.cast_to(&DataType::Float64, schema)?;
         }
-        let right_type = right.get_type(schema)?;
-        let zero = lit(0i64).cast_to(&right_type, schema)?;
         if !is_nonzero_literal(&right) {
-            right = datafusion::functions::core::nullif().call(vec![right, zero]);
+            right = self.nonzero.call(vec![right]);
         }
         Ok(PlannerResult::Planned(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))))
     }

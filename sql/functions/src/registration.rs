@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::functions;
 use datafusion::functions_aggregate::{approx_distinct, approx_percentile_cont, first_last};
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 use datafusion::prelude::SessionContext;
@@ -15,6 +16,7 @@ use crate::date_fields::{DateField, DatePart};
 use crate::date_format::{DateFormat, Source};
 use crate::element::{Base, Element};
 use crate::kernels::Kernels;
+use crate::nonzero::Nonzero;
 use crate::planner::{SparkExprPlanner, SparkTypePlanner};
 use crate::regexp_extract::RegexpExtract;
 use crate::regexp_replace::RegexpReplace;
@@ -23,6 +25,7 @@ use crate::rules::{SparkCasts, SplitOnce};
 use crate::split::Split;
 use crate::split_fields::{SplitField, SplitFields, SplitFieldsGet};
 use crate::to_timestamp::{ReadTime, Target as TimeTarget};
+use crate::words::{Initcap, Locate};
 
 /// Makes an existing session speak Spark; see [`with_spark`].
 ///
@@ -103,6 +106,12 @@ fn scalar_functions(kernels: Kernels) -> Vec<Arc<ScalarUDF>> {
         ScalarUDF::from(DateFormat::new(Source::Seconds, kernels)),
         ScalarUDF::from(Element::new(Base::Zero)),
         ScalarUDF::from(Element::new(Base::One)),
+        ScalarUDF::from(Nonzero::new()),
+        ScalarUDF::from(Locate::new()),
+        ScalarUDF::from(Initcap::new()),
+        // DataFusion's, by Spark's names.
+        functions::string::starts_with().as_ref().clone().with_aliases(["startswith"]),
+        functions::string::ends_with().as_ref().clone().with_aliases(["endswith"]),
     ];
     functions.extend(CastTarget::ALL.into_iter().map(|target| ScalarUDF::from(SparkCast::new(target))));
     functions.extend(DateField::ALL.into_iter().map(|field| ScalarUDF::from(DatePart::new(field))));

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, Date32Array, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Date32Type, Field, FieldRef, Int64Type};
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use crate::arguments::{check_count, coercing};
 use crate::java_time::zone::Zone;
-use crate::java_time::{MICROS_PER_DAY, MICROS_PER_SECOND};
+use crate::java_time::{MICROS_PER_DAY, MICROS_PER_SECOND, lenient};
 use crate::kernels::Kernels;
 use crate::time_patterns::{Purpose, TimePatternCache, instant_argument, instants, pattern_error, session_zone, timestamp_type};
 use crate::views;
@@ -25,7 +25,7 @@ pub(crate) enum Target {
     Timestamp,
     /// `to_date`
     Date,
-    /// `unix_timestamp`, `to_unix_timestamp`: whole seconds
+    /// `unix_timestamp`, `to_unix_timestamp`: whole seconds, towards 1970
     Seconds,
 }
 
@@ -120,11 +120,17 @@ impl ScalarUDFImpl for ReadTime {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = views::rows_of(&args.args, args.number_rows);
         let zone = session_zone(&args.config_options)?;
+        let array = args.args[0].to_array(rows)?;
+        if self.target == Target::Date && args.args.len() == 1 && views::is_string(array.data_type()) {
+            // As a cast to DATE, which does not look at what follows the date.
+            let dates: Date32Array = views::string_array(&array)?.iter().map(|text| lenient::date(text?)).collect();
+            return views::scalar_if_constant(Arc::new(dates), &args.args);
+        }
         let found = self.instants(&args.args, rows, &zone)?;
         let array: ArrayRef = match self.target {
             Target::Timestamp => Arc::new(found.with_data_type(timestamp_type())),
             Target::Date => Arc::new(found.unary::<_, Date32Type>(|micros| zone.to_local(micros).div_euclid(MICROS_PER_DAY) as i32)),
-            Target::Seconds => Arc::new(found.unary::<_, Int64Type>(|micros| micros.div_euclid(MICROS_PER_SECOND))),
+            Target::Seconds => Arc::new(found.unary::<_, Int64Type>(|micros| micros / MICROS_PER_SECOND)),
         };
         views::scalar_if_constant(array, &args.args)
     }

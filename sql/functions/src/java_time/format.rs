@@ -95,7 +95,7 @@ impl Moment<'_> {
             Field::Month => i64::from(self.date.month),
             Field::DayOfMonth => i64::from(self.date.day),
             Field::DayOfYear => day_of_year(self.date),
-            Field::AlignedWeek => i64::from(self.date.day - 1) / 7 + 1,
+            Field::AlignedDay => i64::from(self.date.day - 1) % 7 + 1,
             Field::Hour => hour,
             Field::ClockHour => (hour + 23) % 24 + 1,
             Field::HourOfHalf => hour % 12,

@@ -12,8 +12,8 @@ pub(crate) enum Field {
     Month,
     DayOfMonth,
     DayOfYear,
-    /// `F`: the week of the month that a day lies in if weeks begin on the month's first day.
-    AlignedWeek,
+    /// `F`: the day's place in its week if weeks begin on the month's first day.
+    AlignedDay,
     /// `H`, 0 to 23.
     Hour,
     /// `k`, 1 to 24.
@@ -137,7 +137,7 @@ pub(crate) fn parse_pattern(pattern: &str) -> Result<Vec<Item>, String> {
 pub(crate) fn unreadable(items: &[Item]) -> Option<&'static str> {
     items.iter().find_map(|item| match item {
         Item::Weekday(_) => Some("E"),
-        Item::Number { field: Field::AlignedWeek, .. } => Some("F"),
+        Item::Number { field: Field::AlignedDay, .. } => Some("F"),
         Item::Number { field: Field::Quarter, .. } | Item::QuarterName(_) => Some("Q"),
         Item::Optional(items) => unreadable(items),
         _ => None,
@@ -146,9 +146,6 @@ pub(crate) fn unreadable(items: &[Item]) -> Option<&'static str> {
 
 /// After an opening quote at `at`: the text and where to go on. `''` is a quote, inside of quotes and outside.
 fn quoted(chars: &[char], at: usize) -> Result<(String, usize), String> {
-    if chars.get(at + 1) == Some(&'\'') {
-        return Ok(("'".to_string(), at + 2));
-    }
     let mut text = String::new();
     let mut i = at + 1;
     loop {
@@ -157,7 +154,10 @@ fn quoted(chars: &[char], at: usize) -> Result<(String, usize), String> {
                 text.push('\'');
                 i += 2;
             }
-            Some('\'') => return Ok((text, i + 1)),
+            Some('\'') => {
+                let text = if i == at + 1 { "'".to_string() } else { text };
+                return Ok((text, i + 1));
+            }
             Some(c) => {
                 text.push(*c);
                 i += 1;
@@ -204,7 +204,7 @@ fn letter(c: char, count: usize) -> Result<Item, String> {
         'd' => number(Field::DayOfMonth, 2),
         'D' if count == 1 => number(Field::DayOfYear, 1),
         'D' if count <= 3 => Ok(Item::Number { field: Field::DayOfYear, min: count, max: 3, sign: Sign::Never }),
-        'F' if count == 1 => Ok(Item::Number { field: Field::AlignedWeek, min: 1, max: 1, sign: Sign::Never }),
+        'F' if count == 1 => Ok(Item::Number { field: Field::AlignedDay, min: 1, max: 1, sign: Sign::Never }),
         'E' => name(Item::Weekday, 3),
         'a' if count == 1 => Ok(Item::HalfOfDay),
         'G' => name(Item::Era, 3),
@@ -255,6 +255,8 @@ mod tests {
     #[test]
     fn quotes_and_optional_parts() {
         assert_eq!(parse_pattern("''").unwrap(), vec![Item::Literal("'".to_string())]);
+        assert_eq!(parse_pattern("''''").unwrap(), vec![Item::Literal("'".to_string())]);
+        assert_eq!(parse_pattern("''y''").unwrap().len(), 3);
         assert_eq!(parse_pattern("'o''clock'").unwrap(), vec![Item::Literal("o'clock".to_string())]);
         let items = parse_pattern("[.S]").unwrap();
         assert_eq!(items, vec![Item::Optional(vec![Item::Literal(".".to_string()), Item::Fraction { digits: 1 }])]);
