@@ -144,7 +144,7 @@ impl Prefetch {
             state.bytes = state.bytes.saturating_sub(chunk.bytes());
         }
         let wanted = state.wanted(self.limit);
-        let poke = item.is_some() && wanted > 0 && state.outstanding < wanted / 2;
+        let poke = item.is_some() && state.outstanding < wanted.div_ceil(2);
         (item, poke)
     }
 
@@ -155,12 +155,12 @@ impl Prefetch {
 }
 
 impl State {
-    /// Messages that may be under way.
+    /// Messages that may be under way. An empty buffer takes one of any size.
     fn wanted(&self, limit: usize) -> u32 {
         let free = limit.saturating_sub(self.bytes);
         match self.size {
             0 => FIRST_CREDIT,
-            size => u32::try_from(free / size).unwrap_or(MAX_CREDIT).min(MAX_CREDIT),
+            size => u32::try_from(free / size).unwrap_or(MAX_CREDIT).clamp(u32::from(self.bytes == 0), MAX_CREDIT),
         }
     }
 
@@ -305,6 +305,20 @@ mod tests {
         assert_eq!(inlet.credit(63), Some(1350));
         inlet.message(&message(11, 200_000));
         assert_eq!(inlet.credit(1349), Some(0));
+    }
+
+    #[test]
+    fn messages_above_the_bound_come_one_by_one() {
+        let prefetch = prefetch(1_000);
+        let mut inlet = prefetch.inlet();
+        inlet.credit(0);
+        for sequence in 10..15 {
+            inlet.message(&message(sequence, 5_000));
+            inlet.credit(1);
+            assert_eq!(inlet.credit(0), None, "full");
+            assert!(pop(&prefetch).1, "room again: the driver is poked");
+            assert_eq!(inlet.credit(0), Some(1));
+        }
     }
 
     #[test]

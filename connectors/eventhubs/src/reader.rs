@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Failures in a row after which a refusal that may pass (a token that expired at a bad moment) counts as lasting.
 const REFUSALS: u32 = 3;
@@ -32,6 +33,8 @@ const REFUSALS: u32 = 3;
 const FULL_GROUP: u32 = 10;
 /// The same for a peer that sends what it should not.
 const NONSENSE: u32 = 3;
+/// A link that was attached for so long was a good one, even if nothing came.
+const STEADY: Duration = Duration::from_secs(10);
 /// A reader that knows of events it has not read asks only so seldom where the end is.
 const BEHIND: u32 = 5;
 
@@ -207,19 +210,21 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(self, first: Result<Attachment, Fault>) {
-        let mut failures = 0;
+        // Failures in a row set the pace; those that are not mere accidents count towards an end.
+        let (mut failures, mut refusals) = (0, 0);
         let mut attempt = first;
         loop {
-            let before = self.prefetch.next();
+            let (before, began) = (self.prefetch.next(), Instant::now());
             let fault = match attempt {
                 Ok(attachment) => self.watch(attachment).await,
                 Err(fault) => fault,
             };
-            if self.prefetch.next() > before {
-                failures = 0;
+            if self.prefetch.next() > before || began.elapsed() > STEADY {
+                (failures, refusals) = (0, 0);
             }
             failures += 1;
-            if failures >= fault.tries {
+            refusals += u32::from(fault.tries != u32::MAX);
+            if refusals >= fault.tries {
                 lock(&self.facts).error = Some(fault.error);
                 self.prefetch.wake();
                 return;
