@@ -167,6 +167,7 @@ impl TableProvider for StreamTable {
         let name = self.stream.name.clone();
         match &self.reading {
             Reading::Continuous { scans, partitions } => {
+                let rows = rows.with_event_time(self.stream.event_time);
                 let mut scans = scans.lock();
                 scans.push(self.stream.clone());
                 Ok(Arc::new(EpochSourceExec::new(name, scans.len() - 1, rows, *partitions)))

@@ -4,6 +4,7 @@ use crate::error::PlanError;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use salamander_connector_api::{Decoder, Source};
+use salamander_operators::EventTime;
 use salamander_types::TableId;
 use sqlparser::ast::Query;
 use std::fmt::Debug;
@@ -57,4 +58,6 @@ pub struct StreamRelation {
     pub source: Arc<dyn Source>,
     /// How they decode.
     pub decoder: Arc<dyn Decoder>,
+    /// Its event time, if it has one.
+    pub event_time: Option<EventTime>,
 }

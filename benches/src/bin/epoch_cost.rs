@@ -49,6 +49,7 @@ impl Tables for Example {
                 name: name.to_owned(),
                 source: Arc::clone(&self.source),
                 decoder: Arc::clone(&self.decoder),
+                event_time: None,
             })));
         }
         let view = self.parts.views.iter().find(|(view, _)| view == name);

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use salamander_hive::HiveTable;
 use salamander_planner::{PlanError, Relation, StreamRelation, Tables};
 use salamander_sql::catalog::{self, CatalogTable};
-use salamander_sql::{Catalog, Name, TableName};
+use salamander_operators::EventTime;
+use salamander_sql::{Catalog, Name, TableDef, TableName};
 use salamander_types::TableId;
 use std::sync::Arc;
 
@@ -21,6 +22,13 @@ pub(crate) struct Relations {
 /// A catalog id as the engine's.
 pub(crate) fn table_id(table: &CatalogTable) -> TableId {
     TableId::from_text(table.id.as_str())
+}
+
+/// The event time that a table declares.
+fn event_time(table: &TableDef) -> Option<EventTime> {
+    let watermark = table.connector()?.watermark.as_ref()?;
+    let column = table.columns.iter().position(|c| c.name == watermark.column)?;
+    Some(EventTime { column, delay_micros: watermark.delay_micros })
 }
 
 fn unavailable(error: HeadError) -> PlanError {
@@ -48,6 +56,7 @@ impl Relations {
             name: table.def.name.to_string(),
             source: stream.source,
             decoder: stream.decoder,
+            event_time: event_time(&table.def),
         }))
     }
 

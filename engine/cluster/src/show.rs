@@ -16,6 +16,12 @@ fn wanted(pattern: Option<&String>, name: &str) -> bool {
     pattern.is_none_or(|p| like(p, name))
 }
 
+/// Microseconds since 1970 as people read them.
+fn timestamp(micros: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_micros(micros);
+    time.map_or_else(|| micros.to_string(), |t| t.format("%Y-%m-%d %H:%M:%S%.3f").to_string())
+}
+
 fn count(number: u64) -> Option<i64> {
     i64::try_from(number).ok()
 }
@@ -61,6 +67,7 @@ impl Head {
             Column::Number("rows_bad", figure(|s| count(s.counters.rows_bad))),
             Column::Number("rows_committed", figure(|s| count(s.committed.rows_read))),
             Column::Number("lag_rows", figure(|s| s.lag_rows.and_then(count))),
+            Column::Text("watermark", statuses.iter().map(|s| s.as_ref()?.watermark.map(timestamp)).collect()),
             Column::Number("epoch_micros", figure(|s| count(s.epoch_micros))),
             Column::Number("generation", figure(|s| count(s.generation.0))),
             Column::Number("checkpoint", figure(|s| count(s.log_number.0))),

@@ -7,7 +7,11 @@ use salamander_types::manifest::{JobEntry, JobState};
 use salamander_types::{Cursor, SplitId, TableId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// A split without rows for so long, at the end of its log, doesn't hold the job's watermark.
+const IDLE_AFTER: Duration = Duration::from_secs(5);
 
 /// What an epoch takes from the readers.
 #[derive(Debug, Default)]
@@ -45,6 +49,8 @@ struct OpenSplit {
     /// The next row that the job will take.
     next: u64,
     byte: Option<u64>,
+    /// When it last gave rows, or was opened.
+    active: Duration,
 }
 
 /// All readers of a job.
@@ -54,6 +60,8 @@ pub(crate) struct Inputs {
     scans: usize,
     open: Vec<OpenSplit>,
     known: BTreeSet<(usize, SplitId)>,
+    /// New splits on their way into the log: opened once their start is committed.
+    announced: BTreeSet<(usize, SplitId)>,
     notify: Arc<Notify>,
     /// Which reader the next epoch begins with, so that none starves.
     turn: usize,
@@ -135,26 +143,30 @@ impl Inputs {
         scans: usize,
         state: &JobState,
         look: &Look,
+        now: Duration,
     ) -> Result<Self, JobError> {
         let mut all = Self {
             inputs: inputs.to_vec(),
             scans,
             open: Vec::new(),
             known: BTreeSet::new(),
+            announced: BTreeSet::new(),
             notify: Arc::new(Notify::new()),
             turn: 0,
             bounded: look.descriptions.iter().all(|d| d.bounded),
         };
-        all.open_new(state).await?;
+        all.open_new(state, now).await?;
         Ok(all)
     }
 
     /// Opens the splits of a committed state that aren't open yet.
-    pub(crate) async fn open_new(&mut self, state: &JobState) -> Result<(), JobError> {
+    pub(crate) async fn open_new(&mut self, state: &JobState, now: Duration) -> Result<(), JobError> {
         for (index, input) in self.inputs.iter().enumerate() {
             let Some(source) = state.sources.get(&input.stream.id) else { continue };
             for (split, position) in &source.cursor {
-                if !self.known.insert((index, split.clone())) || position.finished {
+                let key = (index, split.clone());
+                self.announced.remove(&key);
+                if !self.known.insert(key) || position.finished {
                     continue;
                 }
                 let reader = input.stream.source.open(split, position, Arc::clone(&self.notify)).await?;
@@ -164,23 +176,37 @@ impl Inputs {
                     reader,
                     next: position.next,
                     byte: position.byte,
+                    active: now,
                 });
             }
         }
         Ok(())
     }
 
-    /// Leaves out what is open already, so that a look that was slow doesn't send a split back to its start.
-    pub(crate) fn only_new(&self, entries: Vec<JobEntry>) -> Vec<JobEntry> {
-        let only_new = |entry| match entry {
-            JobEntry::Advance { table, mut cursor } => {
-                let index = self.inputs.iter().position(|i| i.stream.id == table)?;
-                cursor.retain(|split, _| !self.known.contains(&(index, split.clone())));
-                (!cursor.is_empty()).then_some(JobEntry::Advance { table, cursor })
+    /// Keeps of a look's entries what no earlier look has announced: a split that was found again while its first
+    /// entry was on its way would be sent back to its start.
+    pub(crate) fn announce(&mut self, entries: Vec<JobEntry>) -> Vec<JobEntry> {
+        let mut kept = Vec::new();
+        for entry in entries {
+            let JobEntry::Advance { table, mut cursor } = entry else {
+                kept.push(entry);
+                continue;
+            };
+            let Some(index) = self.inputs.iter().position(|i| i.stream.id == table) else { continue };
+            cursor.retain(|split, _| {
+                let key = (index, split.clone());
+                !self.known.contains(&key) && self.announced.insert(key)
+            });
+            if !cursor.is_empty() {
+                kept.push(JobEntry::Advance { table, cursor });
             }
-            other => Some(other),
-        };
-        entries.into_iter().filter_map(only_new).collect()
+        }
+        kept
+    }
+
+    /// True while new splits are on their way into the log.
+    pub(crate) fn awaits_splits(&self) -> bool {
+        !self.announced.is_empty()
     }
 
     /// Wakes when a reader that had nothing may have something.
@@ -262,6 +288,26 @@ impl Inputs {
             }
         }
         Ok(())
+    }
+
+    /// The open splits of a source, and which of them are idle: at the end of their log, without rows for a while.
+    pub(crate) fn idle(&self, table: &TableId, now: Duration) -> Vec<(SplitId, bool)> {
+        let open = self.open.iter().filter(|s| self.inputs[s.input].stream.id == *table);
+        open.map(|s| {
+            let quiet = now.saturating_sub(s.active) >= IDLE_AFTER;
+            (s.split.clone(), quiet && s.reader.status().at_end)
+        })
+        .collect()
+    }
+
+    /// Notes which splits have just given rows.
+    pub(crate) fn note_active(&mut self, moved: &BTreeMap<TableId, Cursor>, now: Duration) {
+        for slot in &mut self.open {
+            let cursor = moved.get(&self.inputs[slot.input].stream.id);
+            if cursor.is_some_and(|c| c.contains_key(&slot.split)) {
+                slot.active = now;
+            }
+        }
     }
 
     /// Rows that the sources are known to have beyond what was taken; none if any can't tell.

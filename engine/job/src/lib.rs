@@ -21,6 +21,7 @@ pub mod run;
 pub mod spec;
 pub mod status;
 pub mod supervisor;
+mod watermarks;
 
 pub use error::JobError;
 pub use protocol::Ending;

@@ -44,6 +44,8 @@ pub enum Event {
         moved: BTreeMap<TableId, Cursor>,
         /// Totals after it.
         counters: Counters,
+        /// How far event time has come after it (`Watermarks`, `JobWatermark`): replaces what the epoch before said.
+        event_time: Vec<JobEntry>,
     },
     /// The checkpoint interval has passed.
     Due,
@@ -125,8 +127,9 @@ pub struct Protocol {
     /// Positions moved since `frozen`.
     moved: BTreeMap<TableId, Cursor>,
     counters: Counters,
-    /// Positions and totals as of the epoch that is being written.
-    writing: (BTreeMap<TableId, Cursor>, Counters),
+    event_time: Vec<JobEntry>,
+    /// Positions, totals and event time as of the epoch that is being written.
+    writing: (BTreeMap<TableId, Cursor>, Counters, Vec<JobEntry>),
     facts: Vec<JobEntry>,
     /// Rolls whose files are being written.
     rolling: BTreeSet<(TableId, String)>,
@@ -149,7 +152,8 @@ impl Protocol {
             frozen: Epoch(0),
             moved: BTreeMap::new(),
             counters,
-            writing: (BTreeMap::new(), counters),
+            event_time: Vec::new(),
+            writing: (BTreeMap::new(), counters, Vec::new()),
             facts: Vec::new(),
             rolling,
             planning: false,
@@ -172,13 +176,14 @@ impl Protocol {
     pub fn step(&mut self, event: Event) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
-            Event::EpochDone { epoch, moved, counters } => {
+            Event::EpochDone { epoch, moved, counters, event_time } => {
                 debug_assert!(epoch > self.done && self.ending.is_none());
                 self.done = epoch;
                 for (table, cursor) in moved {
                     self.moved.entry(table).or_default().extend(cursor);
                 }
                 self.counters = counters;
+                self.event_time = event_time;
             }
             Event::Due => self.due = true,
             Event::Written { segments } => self.written(segments, &mut effects),
@@ -240,7 +245,7 @@ impl Protocol {
     fn checkpoint(&mut self, effects: &mut Vec<Effect>) -> bool {
         if self.done > self.frozen {
             self.frozen = self.done;
-            self.writing = (std::mem::take(&mut self.moved), self.counters);
+            self.writing = (std::mem::take(&mut self.moved), self.counters, std::mem::take(&mut self.event_time));
             self.stage = Stage::Writing { up_to: self.done };
             effects.push(Effect::Write { up_to: self.done });
             true
@@ -258,10 +263,11 @@ impl Protocol {
             debug_assert!(false, "Written out of turn");
             return;
         };
-        let (moved, counters) = std::mem::take(&mut self.writing);
+        let (moved, counters, event_time) = std::mem::take(&mut self.writing);
         let advance = moved.into_iter().map(|(table, cursor)| JobEntry::Advance { table, cursor });
         let segments = segments.into_iter().map(|(table, segment)| JobEntry::Segment { table, segment });
         let mut entries: Vec<_> = advance.chain(segments).collect();
+        entries.extend(event_time);
         entries.push(JobEntry::Counters(counters));
         entries.append(&mut self.facts);
         self.commit(entries, up_to, effects);

@@ -11,6 +11,7 @@ use crate::inputs::{Inputs, Look, Taken};
 use crate::protocol::{Effect, Ending, Event, Protocol};
 use crate::spec::{JobEnvironment, JobSpec, SinkTable, Target};
 use crate::status::{JobPhase, SharedStatus};
+use crate::watermarks::Watermarks;
 use arrow::array::RecordBatch;
 use salamander_hive::cleanup::SUPERSEDED_FOR;
 use salamander_hive::{RollRequest, SegmentStamp, SupersededSegments, delete_orphans, delete_superseded, execute_roll, plan_rolls, write_segment};
@@ -61,6 +62,7 @@ struct Tenure {
     inputs: Inputs,
     epoch: Epoch,
     counters: Counters,
+    watermarks: Watermarks,
     unwritten: Vec<Unwritten>,
     /// Payload bytes by epoch that are not committed.
     uncommitted: VecDeque<(Epoch, usize)>,
@@ -69,8 +71,6 @@ struct Tenure {
     answers: mpsc::Receiver<Answer>,
     answer: mpsc::Sender<Answer>,
     pace: Pace,
-    /// New splits wait for a commit before they are opened.
-    splits_announced: bool,
     /// The number whose rows are being delivered, until a commit says that they are.
     delivering: Option<LogNumber>,
     /// The last rolls are planned once everything is delivered.
@@ -179,7 +179,8 @@ impl Tenure {
         if !entries.is_empty() && state.finished.is_none() {
             (head, state) = commit(&log, &spec, &head, &state, entries).await?;
         }
-        let inputs = Inputs::open(&spec.plan.inputs, spec.plan.scans, &state, &look).await?;
+        let inputs = Inputs::open(&spec.plan.inputs, spec.plan.scans, &state, &look, environment.clock.monotonic()).await?;
+        let watermarks = Watermarks::restore(&spec.plan.inputs, &state);
         let half_done =
             state.tables.iter().flat_map(|(t, s)| s.rolls.values().map(|r| (t.clone(), r.clone()))).collect();
         let (protocol, effects) = Protocol::begin(state.counters, half_done);
@@ -205,6 +206,7 @@ impl Tenure {
             inputs,
             epoch: Epoch(0),
             counters,
+            watermarks,
             unwritten: Vec::new(),
             uncommitted: VecDeque::new(),
             uncommitted_bytes: 0,
@@ -212,7 +214,6 @@ impl Tenure {
             answers,
             answer,
             pace,
-            splits_announced: false,
             delivering: None,
             last_plan_waits: false,
             superseded: BTreeMap::new(),
@@ -291,8 +292,15 @@ impl Tenure {
 
     fn due(&mut self) -> Result<(), JobError> {
         let lag = self.inputs.lag();
-        self.status.update(|s| s.lag_rows = lag);
-        let effects = self.protocol.step(Event::Due);
+        let mut effects = Vec::new();
+        if self.watermarks.any() && self.look_for_idle() {
+            for entry in self.watermarks.entries() {
+                effects.extend(self.protocol.step(Event::Fact(entry)));
+            }
+        }
+        let watermark = self.watermarks.advance();
+        self.status.update(|s| (s.lag_rows, s.watermark) = (lag, watermark));
+        effects.extend(self.protocol.step(Event::Due));
         self.carry_out(effects)
     }
 
@@ -308,6 +316,8 @@ impl Tenure {
         let scans = std::mem::take(&mut taken.scans);
         let context = EpochContext::new(self.spec.id.clone(), self.epoch, scans, self.spec.plan.partitions);
         let output = run_epoch(&self.spec.plan.physical, &self.spec.plan.task, context).await?;
+        self.inputs.note_active(&taken.moved, begun);
+        let event_time = self.take_event_time(&output);
         self.publish(&taken, output)?;
         let took = self.environment.clock.monotonic().saturating_sub(begun);
         self.pace.ran(begun, took);
@@ -317,9 +327,36 @@ impl Tenure {
             s.counters = counters;
             s.epoch_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         });
-        let effects = self.protocol.step(Event::EpochDone { epoch, moved: taken.moved, counters });
+        let effects = self.protocol.step(Event::EpochDone { epoch, moved: taken.moved, counters, event_time });
         self.carry_out(effects)?;
         Ok(true)
+    }
+
+    /// Brings the watermarks on by what an epoch saw; what the log will say of them.
+    fn take_event_time(&mut self, output: &EpochOutput) -> Vec<JobEntry> {
+        if !self.watermarks.any() {
+            return Vec::new();
+        }
+        for input in &self.spec.plan.inputs {
+            for ((scan, split), latest) in &output.latest {
+                if input.scans.contains(scan) {
+                    self.watermarks.observe(&input.stream.id, split, *latest);
+                }
+            }
+        }
+        self.look_for_idle();
+        self.watermarks.advance();
+        self.watermarks.entries()
+    }
+
+    /// True if the idle splits have changed.
+    fn look_for_idle(&mut self) -> bool {
+        let now = self.environment.clock.monotonic();
+        let mut changed = false;
+        for input in &self.spec.plan.inputs {
+            changed |= self.watermarks.set_splits(&input.stream.id, &self.inputs.idle(&input.stream.id, now));
+        }
+        changed
     }
 
     /// Makes an epoch's rows visible to our readers, and keeps them for the next checkpoint.
@@ -367,9 +404,7 @@ impl Tenure {
             Answer::Event(event) => self.protocol.step(event),
             Answer::NewSplits(entries) => {
                 let mut effects = Vec::new();
-                let entries = self.inputs.only_new(entries);
-                self.splits_announced |= !entries.is_empty();
-                for entry in entries {
+                for entry in self.inputs.announce(entries) {
                     effects.extend(self.protocol.step(Event::Fact(entry)));
                 }
                 effects
@@ -385,13 +420,14 @@ impl Tenure {
             Answer::Won { head, state, up_to } => {
                 self.won(head, *state, up_to)?;
                 self.after_commit();
-                if std::mem::take(&mut self.splits_announced) {
-                    self.inputs.open_new(&self.state).await?;
+                if self.inputs.awaits_splits() {
+                    self.inputs.open_new(&self.state, self.environment.clock.monotonic()).await?;
                 }
                 let mut effects = self.protocol.step(Event::Committed);
                 if self.last_plan_waits && !self.has_queued() {
                     self.last_plan_waits = false;
-                    effects.extend(self.protocol.step(Event::RollsPlanned { rolls: Vec::new() }));
+                    let rolls = self.plan_rolls(true);
+                    effects.extend(self.protocol.step(Event::RollsPlanned { rolls }));
                 }
                 effects
             }

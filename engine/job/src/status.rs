@@ -45,6 +45,8 @@ pub struct JobStatus {
     pub committed: Counters,
     /// Rows that the sources are known to have and the job hasn't read; none if a source can't tell.
     pub lag_rows: Option<u64>,
+    /// How far event time is known to have come, in microseconds since 1970; none without `WATERMARK FOR`.
+    pub watermark: Option<i64>,
     /// How long the last epoch took, in microseconds.
     pub epoch_micros: u64,
     /// How often a generation has failed.

@@ -13,6 +13,10 @@ use tokio::task::JoinHandle;
 
 /// The first pause after a failure.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+/// The longest pause while the job is told to end: somebody waits.
+const LONGEST_LAST_BACKOFF: Duration = Duration::from_secs(2);
+/// So often a job that is told to end is tried again; then what is committed is all there is.
+const LAST_ATTEMPTS: u32 = 8;
 /// A generation that has lived this long has recovered: the next pause is the first one again.
 const RECOVERED: Duration = Duration::from_secs(30);
 
@@ -75,7 +79,9 @@ async fn supervise(
     status: SharedStatus,
     mut asked: watch::Receiver<Option<Ending>>,
 ) {
-    let mut backoff = FIRST_BACKOFF;
+    let first_backoff = FIRST_BACKOFF.min(spec.options.longest_backoff);
+    let mut backoff = first_backoff;
+    let mut last_attempts = 0;
     loop {
         let begun = environment.clock.monotonic();
         let error = match run_generation(Arc::clone(&spec), environment.clone(), status.clone(), asked.clone()).await {
@@ -84,7 +90,7 @@ async fn supervise(
             Err(error) => error,
         };
         if environment.clock.monotonic().saturating_sub(begun) > RECOVERED {
-            backoff = FIRST_BACKOFF;
+            backoff = first_backoff;
         }
         let retrying = is_worth_retrying(&error);
         tracing::warn!(job = %spec.name, %error, retrying, "generation failed");
@@ -96,9 +102,13 @@ async fn supervise(
         if !retrying {
             return;
         }
-        // Told to end while nothing runs: what is committed is all there is.
-        let wait = tokio::time::timeout(backoff, asked.wait_for(Option::is_some));
-        if matches!(wait.await, Ok(Err(_))) || (asked.borrow().is_some() && backoff >= spec.options.longest_backoff) {
+        if asked.borrow().is_some() {
+            last_attempts += 1;
+            if last_attempts == LAST_ATTEMPTS {
+                return;
+            }
+            tokio::time::sleep(backoff.min(LONGEST_LAST_BACKOFF)).await;
+        } else if let Ok(Err(_)) = tokio::time::timeout(backoff, asked.wait_for(Option::is_some)).await {
             return;
         }
         backoff = (backoff * 2).min(spec.options.longest_backoff);

@@ -7,7 +7,7 @@ use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::StreamExt;
 use parking_lot::Mutex;
 use salamander_connector_api::RawBatch;
-use salamander_types::{Epoch, JobId};
+use salamander_types::{Epoch, JobId, SplitId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ pub struct EpochContext {
     rows: usize,
     output: Mutex<Vec<RecordBatch>>,
     bad: Mutex<BTreeMap<usize, Vec<RecordBatch>>>,
+    latest: Mutex<BTreeMap<(usize, SplitId), i64>>,
 }
 
 /// What an epoch has made.
@@ -37,6 +38,8 @@ pub struct EpochOutput {
     pub batches: Vec<RecordBatch>,
     /// Bad rows by source, in the schema of `$bad_records`.
     pub bad: BTreeMap<usize, Vec<RecordBatch>>,
+    /// The latest event time by source and split, in microseconds since 1970, where the source has one.
+    pub latest: BTreeMap<(usize, SplitId), i64>,
 }
 
 impl EpochContext {
@@ -61,6 +64,7 @@ impl EpochContext {
             rows,
             output: Mutex::default(),
             bad: Mutex::default(),
+            latest: Mutex::default(),
         }
     }
 
@@ -84,6 +88,12 @@ impl EpochContext {
 
     pub(crate) fn leave_bad(&self, source: usize, batch: RecordBatch) {
         self.bad.lock().entry(source).or_default().push(batch);
+    }
+
+    pub(crate) fn leave_latest(&self, source: usize, split: &SplitId, micros: i64) {
+        let mut latest = self.latest.lock();
+        let known = latest.entry((source, split.clone())).or_insert(micros);
+        *known = micros.max(*known);
     }
 
     /// The context of an epoch that is running in this task.
@@ -165,6 +175,7 @@ pub async fn run_epoch(
     }
     let batches = std::mem::take(&mut *context.output.lock());
     let bad = std::mem::take(&mut *context.bad.lock());
+    let latest = std::mem::take(&mut *context.latest.lock());
     let left: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if left as u64 != reported {
         return exec_err!(
@@ -172,7 +183,7 @@ pub async fn run_epoch(
             context.epoch
         );
     }
-    Ok(EpochOutput { batches, bad })
+    Ok(EpochOutput { batches, bad, latest })
 }
 
 /// Reads a sink partition to its end and sums the rows that it reports.

@@ -13,6 +13,7 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
     ReplaceChildrenOptions, SendableRecordBatchStream,
 };
+use salamander_connector_api::RawBatch;
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,12 +93,15 @@ impl ExecutionPlan for EpochSourceExec {
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let context = EpochContext::of(&task)?;
         let (source, rows) = (self.source, self.rows.clone());
-        let decode = move |raw| -> Result<RecordBatch> {
-            let (batch, bad) = rows.rows(&raw)?;
-            if !bad.is_empty() {
-                context.leave_bad(source, bad_records(context.job.as_str(), &raw, &bad)?);
+        let decode = move |raw: RawBatch| -> Result<RecordBatch> {
+            let made = rows.rows(&raw)?;
+            if !made.bad.is_empty() {
+                context.leave_bad(source, bad_records(context.job.as_str(), &raw, &made.bad)?);
             }
-            Ok(batch)
+            if let Some(latest) = made.latest {
+                context.leave_latest(source, &raw.split, latest);
+            }
+            Ok(made.batch)
         };
         // Taken when first polled: `execute` itself has no effect.
         let inputs = {

@@ -19,5 +19,5 @@ pub mod stream_scan;
 pub use epoch::{EpochContext, EpochOutput, run_epoch};
 pub use epoch_sink::EpochSinkExec;
 pub use epoch_source::EpochSourceExec;
-pub use stream_rows::StreamRows;
+pub use stream_rows::{EventTime, StreamRows};
 pub use stream_scan::StreamScanExec;

@@ -4,12 +4,33 @@ use arrow::array::{
     Array, ArrayRef, BinaryViewBuilder, Int64Array, RecordBatch, RecordBatchOptions,
     StringViewArray, StringViewBuilder, UInt32Array, new_null_array,
 };
-use arrow::compute::take;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::AsArray;
+use arrow::compute::{max, take};
+use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use salamander_connector_api::{BadRow, Decoder, RawBatch, bad_records_schema, metadata_fields};
 use salamander_types::SplitId;
 use std::sync::Arc;
+
+/// The event time of a stream table (`WATERMARK FOR`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventTime {
+    /// Index of the TIMESTAMP column among the declared columns.
+    pub column: usize,
+    /// How far the watermark stays behind the latest event, in microseconds.
+    pub delay_micros: i64,
+}
+
+/// A decoded raw batch as rows of a stream table.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The good rows, with the projected columns.
+    pub batch: RecordBatch,
+    /// The bad rows.
+    pub bad: Vec<BadRow>,
+    /// The latest event time among the good rows, in microseconds since 1970, if the table has one.
+    pub latest: Option<i64>,
+}
 
 /// Turns raw batches into rows of a stream table, for one projection.
 #[derive(Debug, Clone)]
@@ -19,6 +40,8 @@ pub struct StreamRows {
     projection: Vec<usize>,
     /// The declared ones among them, as the decoder takes them.
     declared: Vec<usize>,
+    /// Where the event time stands among what the decoder gives.
+    event_time: Option<usize>,
     schema: SchemaRef,
 }
 
@@ -41,8 +64,22 @@ impl StreamRows {
             decoder,
             projection,
             declared,
+            event_time: None,
             schema,
         })
+    }
+
+    /// The same, with the latest event time looked at: the column is decoded whether projected or not.
+    #[must_use]
+    pub fn with_event_time(mut self, event_time: Option<EventTime>) -> Self {
+        if let Some(EventTime { column, .. }) = event_time {
+            let at = self.declared.iter().position(|c| *c == column);
+            self.event_time = Some(at.unwrap_or_else(|| {
+                self.declared.push(column);
+                self.declared.len() - 1
+            }));
+        }
+        self
     }
 
     /// The declared columns of a table, and the metadata columns behind them.
@@ -56,15 +93,16 @@ impl StreamRows {
         &self.schema
     }
 
-    /// Decodes a raw batch: the good rows with the projected columns, and the bad rows.
+    /// Decodes a raw batch.
     ///
     /// # Errors
     /// When a decoder breaks its contract (columns of other types or lengths than it declared).
-    pub fn rows(&self, raw: &RawBatch) -> Result<(RecordBatch, Vec<BadRow>), ArrowError> {
+    pub fn rows(&self, raw: &RawBatch) -> Result<Rows, ArrowError> {
         let decoded = self.decoder.decode(raw, &self.declared);
         let width = self.decoder.schema().fields().len();
         let kept = decoded.kept.map(UInt32Array::from);
         let rows = decoded.batch.num_rows();
+        let latest = self.event_time.and_then(|at| latest(decoded.batch.columns().get(at)?));
         let mut declared = decoded.batch.columns().iter();
         let mut columns = Vec::with_capacity(self.projection.len());
         for &column in &self.projection {
@@ -79,8 +117,13 @@ impl StreamRows {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        Ok((batch, decoded.bad))
+        Ok(Rows { batch, bad: decoded.bad, latest })
     }
+}
+
+/// The latest of a TIMESTAMP column.
+fn latest(times: &ArrayRef) -> Option<i64> {
+    max(times.as_primitive_opt::<TimestampMicrosecondType>()?)
 }
 
 /// One of [`metadata_fields`], for the kept rows.

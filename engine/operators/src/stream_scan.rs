@@ -90,7 +90,7 @@ impl Reading {
                     let Some(raw) = self.cut(raw) else {
                         return Ok(None);
                     };
-                    let (batch, _) = self.rows.rows(&raw)?;
+                    let batch = self.rows.rows(&raw)?.batch;
                     if self.end.is_some_and(|end| raw.next.next >= end) {
                         self.end = Some(0);
                     }

@@ -100,6 +100,20 @@ pub enum JobEntry {
         /// The splits that moved, and where to.
         cursor: Cursor,
     },
+    /// How far event time has come in a source.
+    Watermarks {
+        /// The source table.
+        table: TableId,
+        /// The watermark of each split that has moved, in microseconds since 1970.
+        splits: BTreeMap<SplitId, i64>,
+        /// All splits that are idle now: they don't hold the job's watermark.
+        idle: BTreeSet<SplitId>,
+    },
+    /// The job's watermark: the least of those of its splits that aren't idle. It never falls.
+    JobWatermark {
+        /// In microseconds since 1970.
+        micros: i64,
+    },
     /// A table that the job writes.
     Table {
         /// The table.
@@ -295,6 +309,12 @@ pub struct SourceState {
     pub identity: Option<String>,
     /// The next row of each split.
     pub cursor: Cursor,
+    /// The watermark of each split, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub watermarks: BTreeMap<SplitId, i64>,
+    /// Splits that don't hold the job's watermark.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub idle: BTreeSet<SplitId>,
 }
 
 /// What a job's log folds to.
@@ -309,6 +329,9 @@ pub struct JobState {
     pub tables: BTreeMap<TableId, TableState>,
     /// Totals.
     pub counters: Counters,
+    /// How far event time is known to have come, in microseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<i64>,
     /// Set when the job has come to rest.
     pub finished: Option<String>,
 }
@@ -326,6 +349,20 @@ impl LogState for JobState {
                 self.sources.entry(table.clone()).or_default().identity = Some(identity.clone());
             }
             JobEntry::Advance { table, cursor } => self.advance(table, cursor)?,
+            JobEntry::Watermarks { table, splits, idle } => {
+                let source = self.sources.entry(table.clone()).or_default();
+                for (split, micros) in splits {
+                    let known = source.watermarks.entry(split.clone()).or_insert(*micros);
+                    *known = (*known).max(*micros);
+                }
+                source.idle.clone_from(idle);
+            }
+            JobEntry::JobWatermark { micros } => {
+                if self.watermark.is_some_and(|known| known > *micros) {
+                    return Err(FoldError(format!("the watermark falls to {micros}")));
+                }
+                self.watermark = Some(*micros);
+            }
             JobEntry::Table {
                 table,
                 location,

@@ -90,7 +90,7 @@ impl World {
         self.unwritten.push((self.epoch, rows));
         let cursor = Cursor::from([(SplitId::new("0"), Position::at(self.next_row))]);
         let counters = Counters { rows_read: self.next_row, ..Counters::default() };
-        self.step(Event::EpochDone { epoch: self.epoch, moved: [(source(), cursor)].into(), counters });
+        self.step(Event::EpochDone { epoch: self.epoch, moved: [(source(), cursor)].into(), counters, event_time: vec![] });
     }
 
     fn answer(&mut self, at: usize) {

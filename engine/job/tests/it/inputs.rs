@@ -7,6 +7,7 @@ use object_store::memory::InMemory;
 use salamander_job::{Ending, JobPhase};
 use salamander_storage::testing::{Fault, FaultyStore, Operation, Script};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn store() -> Arc<dyn ObjectStore> {
     Arc::new(InMemory::new())
@@ -131,7 +132,7 @@ async fn a_split_that_is_found_again_before_it_is_committed_does_not_go_back() {
     for split in ["b", "c", "d", "e"] {
         world.source.append(split, rows(1_000..1_100));
         world.source.append("a", rows(10..11));
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let status = process.wait("committed", |s| s.committed.rows_read == 10 + 4 + 400).await;
     assert_eq!(script.left(), 0);

@@ -34,11 +34,11 @@ struct Split {
 
 /// Clones are the same source: what outlives the crashes of a job.
 #[derive(Debug, Clone)]
-pub struct MemorySource(Arc<Mutex<Content>>);
+pub(crate) struct MemorySource(Arc<Mutex<Content>>);
 
 impl MemorySource {
     /// An empty source. A bounded one ends once it is [`MemorySource::complete`].
-    pub fn new(bounded: bool) -> Self {
+    pub(crate) fn new(bounded: bool) -> Self {
         Self(Arc::new(Mutex::new(Content { identity: "memory 1".to_owned(), bounded, ..Content::default() })))
     }
 
@@ -49,32 +49,32 @@ impl MemorySource {
     }
 
     /// Adds rows to a split, which is made if it isn't there.
-    pub fn append(&self, split: &str, rows: impl IntoIterator<Item = String>) {
+    pub(crate) fn append(&self, split: &str, rows: impl IntoIterator<Item = String>) {
         self.change(|content| content.splits.entry(split.to_owned()).or_default().rows.extend(rows));
     }
 
     /// Nothing comes any more.
-    pub fn complete(&self) {
+    pub(crate) fn complete(&self) {
         self.change(|content| content.complete = true);
     }
 
     /// Rows before this one are gone.
-    pub fn expire(&self, split: &str, first: usize) {
+    pub(crate) fn expire(&self, split: &str, first: usize) {
         self.change(|content| content.splits.get_mut(split).unwrap().first = first);
     }
 
     /// The source becomes another one.
-    pub fn rename(&self, identity: &str) {
+    pub(crate) fn rename(&self, identity: &str) {
         self.change(|content| content.identity = identity.to_owned());
     }
 
     /// The newest rows of a split are lost.
-    pub fn truncate(&self, split: &str, rows: usize) {
+    pub(crate) fn truncate(&self, split: &str, rows: usize) {
         self.change(|content| content.splits.get_mut(split).unwrap().rows.truncate(rows));
     }
 
     /// Rows that readers have given, over all of them.
-    pub fn taken(&self) -> u64 {
+    pub(crate) fn taken(&self) -> u64 {
         self.0.lock().taken
     }
 }

@@ -20,27 +20,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where the target's files are.
-pub const TABLE: &str = "lake/events";
+pub(crate) const TABLE: &str = "lake/events";
 const STREAM: &str = "t1";
 
 /// `id | text | day`; every 20th row is one that doesn't decode.
-pub fn row(id: u64) -> String {
+pub(crate) fn row(id: u64) -> String {
     if is_bad(id) {
         return format!("no number|{id}|broken");
     }
     format!("{id}|the text of row {id}, some of it like that of others|2026-11-{:02}", 1 + id % 3)
 }
 
-pub fn is_bad(id: u64) -> bool {
+pub(crate) fn is_bad(id: u64) -> bool {
     id % 20 == 13
 }
 
-pub fn rows(ids: std::ops::Range<u64>) -> impl Iterator<Item = String> {
+pub(crate) fn rows(ids: std::ops::Range<u64>) -> impl Iterator<Item = String> {
     ids.map(row)
 }
 
 /// The ids of a range that decode.
-pub fn good(ids: std::ops::Range<u64>) -> Vec<i64> {
+pub(crate) fn good(ids: std::ops::Range<u64>) -> Vec<i64> {
     ids.filter(|id| !is_bad(*id)).map(|id| id as i64).collect()
 }
 
@@ -81,8 +81,7 @@ async fn plan(source: &MemorySource) -> JobPlan {
         id: TableId::from_text(STREAM),
         name: "db.events".to_owned(),
         source: Arc::new(source.clone()),
-        decoder,
-    };
+        decoder, event_time: None, };
     let target = JobTarget { name: "db.target".to_owned(), schema: Arc::new(columns()), columns: vec![] };
     let statement = salamander_sql::parse_one("SELECT id, text, day FROM events").unwrap().statement;
     let salamander_sql::Statement::Query(query) = statement else { panic!("a query") };
@@ -91,7 +90,7 @@ async fn plan(source: &MemorySource) -> JobPlan {
 }
 
 /// Small epochs, checkpoints and rolls all the time.
-pub fn hurried() -> JobOptions {
+pub(crate) fn hurried() -> JobOptions {
     JobOptions {
         checkpoint_interval: Duration::from_millis(2),
         epoch_rows: 50,
@@ -102,23 +101,23 @@ pub fn hurried() -> JobOptions {
 }
 
 /// What outlives processes.
-pub struct World {
-    pub source: MemorySource,
-    pub plan: JobPlan,
-    pub options: JobOptions,
-    pub table: TableOptions,
-    pub entropy: Arc<SystemEntropy>,
-    pub sink: Option<Arc<dyn DeliverySink>>,
+pub(crate) struct World {
+    pub(crate) source: MemorySource,
+    pub(crate) plan: JobPlan,
+    pub(crate) options: JobOptions,
+    pub(crate) table: TableOptions,
+    pub(crate) entropy: Arc<SystemEntropy>,
+    pub(crate) sink: Option<Arc<dyn DeliverySink>>,
 }
 
 impl World {
-    pub async fn new(source: MemorySource, seed: u64) -> Self {
+    pub(crate) async fn new(source: MemorySource, seed: u64) -> Self {
         let plan = plan(&source).await;
         let table = TableOptions { roll_size: 20_000, roll_interval: Duration::from_millis(15), ..TableOptions::default() };
         Self { source, plan, options: hurried(), table, entropy: Arc::new(SystemEntropy::seeded(seed)), sink: None }
     }
 
-    pub fn random(&self, below: u64) -> u64 {
+    pub(crate) fn random(&self, below: u64) -> u64 {
         self.entropy.next_u64() % below
     }
 
@@ -132,7 +131,7 @@ impl World {
     }
 
     /// Starts a process that runs the job on a store.
-    pub fn start(&self, store: Arc<dyn ObjectStore>) -> Process {
+    pub(crate) fn start(&self, store: Arc<dyn ObjectStore>) -> Process {
         let target = match &self.sink {
             None => Target::Table(self.sink_table(&store, "t2", TABLE, &columns(), &["day"])),
             Some(sink) => Target::Delivery {
@@ -162,13 +161,13 @@ impl World {
 }
 
 /// A process that runs the job, and its readers.
-pub struct Process {
-    pub handle: JobHandle,
+pub(crate) struct Process {
+    pub(crate) handle: JobHandle,
 }
 
 impl Process {
     /// Ends as `kill -9` does; what was under way is over when this returns.
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         drop(self.handle);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -178,12 +177,12 @@ impl Process {
     }
 
     /// The ids that the engine's own readers see now, sorted.
-    pub async fn live_ids(&self) -> Vec<i64> {
+    pub(crate) async fn live_ids(&self) -> Vec<i64> {
         ids(&read(self.live(), "SELECT id FROM t").await)
     }
 
     /// The rows of `$bad_records` as `split number: reason`, sorted.
-    pub async fn bad_rows(&self) -> Vec<String> {
+    pub(crate) async fn bad_rows(&self) -> Vec<String> {
         let bad = &self.handle.spec().bad_records[&TableId::from_text(STREAM)].live;
         let batches = read(bad, "SELECT _partition, _sequence_number, reason FROM t").await;
         let mut rows = Vec::new();
@@ -198,7 +197,7 @@ impl Process {
     }
 
     /// Waits until the status is as wanted.
-    pub async fn wait(&self, what: &str, wanted: impl Fn(&JobStatus) -> bool) -> JobStatus {
+    pub(crate) async fn wait(&self, what: &str, wanted: impl Fn(&JobStatus) -> bool) -> JobStatus {
         let begun = Instant::now();
         loop {
             let status = self.handle.status();
@@ -210,7 +209,7 @@ impl Process {
         }
     }
 
-    pub async fn wait_finished(&self) -> JobStatus {
+    pub(crate) async fn wait_finished(&self) -> JobStatus {
         self.wait("finished", |s| {
             assert!(!matches!(s.phase, JobPhase::Failed { retrying: false, .. }), "{s:?}");
             matches!(s.phase, JobPhase::Finished(_))
@@ -237,7 +236,7 @@ fn ids(batches: &[RecordBatch]) -> Vec<i64> {
 }
 
 /// The ids in the files that Hive and Spark see, sorted: every object whose path has no hidden name, each one whole.
-pub async fn visible_ids(store: &dyn ObjectStore) -> Vec<i64> {
+pub(crate) async fn visible_ids(store: &dyn ObjectStore) -> Vec<i64> {
     let objects: Vec<_> = store.list(Some(&Path::from(TABLE))).try_collect().await.unwrap();
     let mut batches = Vec::new();
     for object in objects {
@@ -252,7 +251,7 @@ pub async fn visible_ids(store: &dyn ObjectStore) -> Vec<i64> {
 }
 
 /// Panics if an id is there twice, or is not among those written.
-pub fn assert_at_most_once(found: &[i64], written: &[i64], who: &str) {
+pub(crate) fn assert_at_most_once(found: &[i64], written: &[i64], who: &str) {
     let twice: Vec<_> = found.windows(2).filter(|w| w[0] == w[1]).map(|w| w[0]).collect();
     assert!(twice.is_empty(), "{who} see twice: {twice:?}");
     let strange: Vec<_> = found.iter().filter(|id| written.binary_search(id).is_err()).collect();
@@ -260,13 +259,13 @@ pub fn assert_at_most_once(found: &[i64], written: &[i64], who: &str) {
 }
 
 /// Panics unless each id is there once.
-pub fn assert_exactly_once(found: &[i64], written: &[i64], who: &str) {
+pub(crate) fn assert_exactly_once(found: &[i64], written: &[i64], who: &str) {
     assert_at_most_once(found, written, who);
     let missing: Vec<_> = written.iter().filter(|id| found.binary_search(id).is_err()).collect();
     assert!(missing.is_empty(), "{who} miss {} of {}: {missing:?}", missing.len(), written.len());
 }
 
-pub fn assert_bad_rows(found: &[String], splits: &[(&str, std::ops::Range<u64>)]) {
+pub(crate) fn assert_bad_rows(found: &[String], splits: &[(&str, std::ops::Range<u64>)]) {
     let mut expected: Vec<String> = Vec::new();
     for (split, ids) in splits {
         let first = ids.start;

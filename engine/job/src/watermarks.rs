@@ -1,0 +1,141 @@
+//! How far event time has come: per split, and for the job.
+//!
+//! A split's watermark is the latest event time among its rows less the table's delay. The job's watermark is the least
+//! of those of all splits that are not *idle*: attached, at the end of their log, and without rows for a while. A split
+//! that has given no row yet and is not idle holds the job's watermark back. Neither ever falls. Watermarks and idle
+//! splits stand in the log, so that a restored job goes on with them.
+
+use salamander_planner::JobInput;
+use salamander_types::manifest::{JobEntry, JobState};
+use salamander_types::{SplitId, TableId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The watermarks of one source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct SourceTime {
+    delay_micros: i64,
+    splits: BTreeMap<SplitId, i64>,
+    idle: BTreeSet<SplitId>,
+    /// All splits that are being read.
+    attached: BTreeSet<SplitId>,
+}
+
+/// The watermarks of a job. Sources without a `WATERMARK FOR` have none, and don't count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Watermarks {
+    sources: BTreeMap<TableId, SourceTime>,
+    job: Option<i64>,
+}
+
+impl Watermarks {
+    /// As the log left them.
+    pub(crate) fn restore(inputs: &[JobInput], state: &JobState) -> Self {
+        let timed = inputs.iter().filter_map(|i| Some((&i.stream.id, i.stream.event_time?)));
+        let sources = timed.map(|(table, time)| {
+            let known = state.sources.get(table).cloned().unwrap_or_default();
+            let source = SourceTime {
+                delay_micros: time.delay_micros,
+                splits: known.watermarks,
+                idle: known.idle,
+                attached: BTreeSet::new(),
+            };
+            (table.clone(), source)
+        });
+        Self { sources: sources.collect(), job: state.watermark }
+    }
+
+    /// True if any source has an event time.
+    pub(crate) fn any(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
+    /// A split has given rows, the latest of them at this time.
+    pub(crate) fn observe(&mut self, table: &TableId, split: &SplitId, latest: i64) {
+        let Some(source) = self.sources.get_mut(table) else { return };
+        let watermark = latest.saturating_sub(source.delay_micros);
+        let known = source.splits.entry(split.clone()).or_insert(watermark);
+        *known = watermark.max(*known);
+        source.idle.remove(split);
+    }
+
+    /// Which splits are being read, and which of them are idle. True if the idle ones have changed.
+    pub(crate) fn set_splits(&mut self, table: &TableId, splits: &[(SplitId, bool)]) -> bool {
+        let Some(source) = self.sources.get_mut(table) else { return false };
+        source.attached = splits.iter().map(|(split, _)| split.clone()).collect();
+        let idle: BTreeSet<_> = splits.iter().filter(|(_, idle)| *idle).map(|(split, _)| split.clone()).collect();
+        let changed = idle != source.idle;
+        source.idle = idle;
+        changed
+    }
+
+    /// The job's watermark now.
+    pub(crate) fn advance(&mut self) -> Option<i64> {
+        let mut least: Option<i64> = None;
+        for source in self.sources.values() {
+            for split in source.attached.difference(&source.idle) {
+                let Some(watermark) = source.splits.get(split) else { return self.job };
+                least = Some(least.map_or(*watermark, |l| l.min(*watermark)));
+            }
+        }
+        self.job = self.job.max(least);
+        self.job
+    }
+
+    /// What the log says of them.
+    pub(crate) fn entries(&self) -> Vec<JobEntry> {
+        let sources = self.sources.iter().map(|(table, source)| JobEntry::Watermarks {
+            table: table.clone(),
+            splits: source.splits.clone(),
+            idle: source.idle.clone(),
+        });
+        sources.chain(self.job.map(|micros| JobEntry::JobWatermark { micros })).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(name: &str) -> SplitId {
+        SplitId::new(name)
+    }
+
+    fn two_splits() -> (TableId, Watermarks) {
+        let table = TableId::from_text("t1");
+        let source = SourceTime { delay_micros: 10, ..SourceTime::default() };
+        (table.clone(), Watermarks { sources: [(table, source)].into(), job: None })
+    }
+
+    #[test]
+    fn the_least_split_holds_the_job_unless_it_is_idle() {
+        let (table, mut marks) = two_splits();
+        marks.set_splits(&table, &[(split("0"), false), (split("1"), false)]);
+        marks.observe(&table, &split("0"), 100);
+        assert_eq!(marks.advance(), None, "a split without rows that is not idle holds the watermark");
+        marks.observe(&table, &split("1"), 50);
+        assert_eq!(marks.advance(), Some(40));
+        assert!(marks.set_splits(&table, &[(split("0"), false), (split("1"), true)]));
+        assert_eq!(marks.advance(), Some(90));
+        // A waking split doesn't take it back.
+        marks.observe(&table, &split("1"), 60);
+        assert_eq!(marks.advance(), Some(90));
+        marks.observe(&table, &split("0"), 20);
+        assert_eq!(marks.advance(), Some(90), "late rows change nothing");
+    }
+
+    #[test]
+    fn entries_restore() {
+        use salamander_types::manifest::LogState;
+        let (table, mut marks) = two_splits();
+        marks.set_splits(&table, &[(split("0"), false), (split("1"), true)]);
+        marks.observe(&table, &split("0"), 100);
+        marks.advance();
+        let mut state = JobState::default();
+        for entry in marks.entries() {
+            state.apply(&entry).unwrap();
+        }
+        assert_eq!(state.watermark, Some(90));
+        assert_eq!(state.sources[&table].watermarks, [(split("0"), 90)].into());
+        assert_eq!(state.sources[&table].idle, [split("1")].into());
+    }
+}
