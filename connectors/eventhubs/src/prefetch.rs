@@ -25,7 +25,7 @@ const LEAST_SIZE: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Item {
     /// Events.
-    Chunk(Chunk),
+    Chunk(Box<Chunk>),
     /// Events that retention took before they came.
     Gap {
         /// The first missing.
@@ -167,7 +167,7 @@ impl State {
     fn push(&mut self, event: &Event<'_>) {
         let full = !matches!(self.items.back(), Some(Item::Chunk(chunk)) if !chunk.is_full());
         if full {
-            self.items.push_back(Item::Chunk(Chunk::new(self.next)));
+            self.items.push_back(Item::Chunk(Box::new(Chunk::new(self.next))));
         }
         if let Some(Item::Chunk(chunk)) = self.items.back_mut() {
             let bytes = chunk.push(event);
