@@ -86,7 +86,9 @@ impl Request {
     pub(crate) fn reply(&self, reply: Reply) -> Result<Bytes, String> {
         let mut properties = ApplicationProperties::builder()
             .insert("status-code", reply.status)
-            .insert("status-description", reply.description);
+            .insert("status-description", reply.description.clone())
+            // The Python SDK looks for the description of a $management reply under this name.
+            .insert("statusDescription", reply.description);
         if let Some(condition) = reply.condition {
             properties = properties.insert("error-condition", SimpleValue::Symbol(condition.into()));
         }

@@ -157,12 +157,21 @@ impl Connection {
         match taken {
             Ok(None) => Ok(()),
             Ok(Some(incoming)) => self.on_delivery(channel, handle, incoming),
-            Err(Refusal::TooLarge(size)) => {
+            Err(Refusal::TooLarge { size, id, settled }) => {
                 let limit = crate::options::MAX_MESSAGE_SIZE;
                 let description = format!(
-                    "The received message (size:{size} bytes or more) exceeds the limit ({limit} bytes) currently allowed on the link."
+                    "The received message (delivery-id:{id}, size:{size} bytes) exceeds the limit ({limit} bytes) \
+                     currently allowed on the link."
                 );
-                self.detach(channel, handle, conditions::error(conditions::MESSAGE_SIZE_EXCEEDED, description))
+                let error = conditions::error(conditions::MESSAGE_SIZE_EXCEEDED, description);
+                // The SDKs tell a rejected delivery's error better than that of a detached link.
+                match settled {
+                    true => self.detach(channel, handle, error),
+                    false => {
+                        self.settle(channel, id, settled, Some(error))?;
+                        self.delivery_done(channel, handle)
+                    }
+                }
             }
             Err(Refusal::NoDelivery) => self.detach(
                 channel,

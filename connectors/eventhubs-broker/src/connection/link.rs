@@ -58,6 +58,8 @@ struct Partial {
     id: u32,
     settled: bool,
     format: u32,
+    /// Bytes so far; those of a delivery that has grown too large are counted and dropped.
+    size: u64,
     message: BytesMut,
 }
 
@@ -73,8 +75,15 @@ pub(super) struct Incoming {
 /// Why a transfer was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The delivery has grown to this many bytes, which is too many.
-    TooLarge(u64),
+    /// The whole delivery is too large; its bytes were dropped. It is under way until [`done`](Intake::done).
+    TooLarge {
+        /// Its bytes.
+        size: u64,
+        /// Its number.
+        id: u32,
+        /// Whether its sender wants to hear of it.
+        settled: bool,
+    },
     /// It belongs to no delivery.
     NoDelivery,
     /// It came without credit.
@@ -100,38 +109,39 @@ impl Intake {
             }
             self.credit -= 1;
         }
-        let length = payload.len() as u64 + self.partial.as_ref().map_or(0, |partial| partial.message.len() as u64);
-        if length > MAX_MESSAGE_SIZE {
-            return Err(Refusal::TooLarge(length));
-        }
-        let incoming = match self.partial.take() {
+        let mut partial = match self.partial.take() {
+            Some(partial) => partial,
             None => {
                 let id = transfer.delivery_id.ok_or(Refusal::NoDelivery)?;
                 let (settled, format) = (transfer.settled.unwrap_or(false), transfer.message_format.unwrap_or(0));
-                if transfer.more {
-                    self.partial = Some(Partial { id, settled, format, message: BytesMut::from(&payload[..]) });
-                    return Ok(None);
+                if !transfer.more && payload.len() as u64 <= MAX_MESSAGE_SIZE {
+                    self.complete();
+                    return Ok(Some(Incoming { id, settled, format, message: payload }));
                 }
-                Incoming { id, settled, format, message: payload }
-            }
-            Some(mut partial) => {
-                partial.message.extend_from_slice(&payload);
-                partial.settled |= transfer.settled.unwrap_or(false);
-                if transfer.more {
-                    self.partial = Some(partial);
-                    return Ok(None);
-                }
-                Incoming {
-                    id: partial.id,
-                    settled: partial.settled,
-                    format: partial.format,
-                    message: partial.message.freeze(),
-                }
+                Partial { id, settled, format, size: 0, message: BytesMut::new() }
             }
         };
+        partial.size += payload.len() as u64;
+        partial.settled |= transfer.settled.unwrap_or(false);
+        match partial.size <= MAX_MESSAGE_SIZE {
+            true => partial.message.extend_from_slice(&payload),
+            false => partial.message = BytesMut::new(),
+        }
+        if transfer.more {
+            self.partial = Some(partial);
+            return Ok(None);
+        }
+        self.complete();
+        let Partial { id, settled, format, size, message } = partial;
+        match size <= MAX_MESSAGE_SIZE {
+            true => Ok(Some(Incoming { id, settled, format, message: message.freeze() })),
+            false => Err(Refusal::TooLarge { size, id, settled }),
+        }
+    }
+
+    fn complete(&mut self) {
         self.delivery_count = self.delivery_count.wrapping_add(1);
         self.in_flight += 1;
-        Ok(Some(incoming))
     }
 
     /// A delivery has been dealt with.
@@ -321,7 +331,7 @@ mod tests {
         assert!(intake.take(&transfer(Some(1), true), large).unwrap().is_none());
         assert_eq!(
             intake.take(&transfer(None, false), Bytes::from_static(b"x")).unwrap_err(),
-            Refusal::TooLarge(MAX_MESSAGE_SIZE + 1)
+            Refusal::TooLarge { size: MAX_MESSAGE_SIZE + 1, id: 1, settled: false }
         );
     }
 

@@ -1,17 +1,28 @@
 """Unmodified azure-eventhub against the broker."""
 
+import contextlib
 import datetime
+import itertools
+import random
 import signal
 import threading
 import time
 
 import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
-from azure.eventhub.exceptions import AuthenticationError, ConnectError, EventHubError
+from azure.eventhub.exceptions import AuthenticationError, EventHubError
 
 from conftest import Broker, connection_string
 
 PATIENCE = 30
+
+
+@contextlib.contextmanager
+def failing_with(text):
+    """The SDK's own error, telling the condition or description that the broker sent."""
+    with pytest.raises(EventHubError) as failed:
+        yield
+    assert text in str(failed.value) + repr(failed.value)
 
 
 def producer(hub="logs", key=None, **options):
@@ -181,7 +192,7 @@ def test_a_higher_owner_level_takes_the_partition(broker):
     assert len(receive(1, owner_level=2)) == 1
     assert stolen.wait(PATIENCE)
     first.close()
-    assert isinstance(errors[0], EventHubError) and "LinkStolen" in str(errors[0]), errors
+    assert isinstance(errors[0], EventHubError) and "amqp:link:stolen" in repr(errors[0])
 
 
 def test_a_lower_owner_level_is_refused(broker):
@@ -192,7 +203,7 @@ def test_a_lower_owner_level_is_refused(broker):
     threading.Thread(target=lambda: first.receive(lambda *_: received.set(), **options), daemon=True).start()
     assert received.wait(PATIENCE)
     second = EventHubConsumerClient.from_connection_string(connection_string(), "$Default", eventhub_name="logs", retry_total=0)
-    with pytest.raises(EventHubError, match="LinkStolen"):
+    with failing_with("amqp:link:stolen"):
         receive(1, owner_level=4, client=second)
     first.close()
 
@@ -205,21 +216,24 @@ def test_a_wrong_key_is_an_authentication_error(broker):
 
 def test_an_unknown_hub_is_not_found(strict_broker):
     with producer(hub="unknown", retry_total=0) as client:
-        with pytest.raises(EventHubError, match="NotFound|not-found|could not be found"):
+        with failing_with("could not be found"):
             client.send_event(EventData("x"))
-        with pytest.raises(ConnectError, match="could not be found"):
+        with failing_with("could not be found"):
             client.get_eventhub_properties()
+    options = dict(eventhub_name="unknown", retry_total=0)
+    client = EventHubConsumerClient.from_connection_string(connection_string(), "$Default", **options)
+    with failing_with("amqp:not-found"):
+        receive(1, hub="unknown", client=client)
 
 
 def test_an_unknown_partition_is_out_of_range(strict_broker):
     with producer(retry_total=0) as client:
-        with pytest.raises(EventHubError, match="specified partition is invalid"):
+        with failing_with("Invalid partition 7 for the event hub logs"):
             client.send_event(EventData("x"), partition_id="7")
-        with pytest.raises(EventHubError, match="specified partition is invalid"):
+        with failing_with("specified partition is invalid"):
             client.get_partition_properties("7")
-    second = EventHubConsumerClient.from_connection_string(connection_string(), "$Default", eventhub_name="logs", retry_total=0)
-    with pytest.raises(EventHubError, match="specified partition is invalid"):
-        receive(1, partition="7", client=second)
+    with pytest.raises(ValueError, match="Wrong partition id:7"):
+        receive(1, partition="7")
 
 
 def test_an_oversize_message_is_refused(broker):
@@ -227,40 +241,41 @@ def test_an_oversize_message_is_refused(broker):
         batch = client.create_batch()
         with pytest.raises(ValueError):
             batch.add(EventData(b"x" * 1_048_577))
-        with pytest.raises(EventHubError, match="MessageSizeExceeded|exceeds the limit"):
+        with failing_with("LinkMessageSizeExceeded"):
             client.send_event(EventData(b"x" * 1_100_000))
         client.send_event(EventData(b"x" * 1_000_000), partition_id="0")
     assert len(b"".join(receive(1)[0].body)) == 1_000_000
 
 
-@pytest.mark.parametrize("rounds", [3])
-def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path, rounds):
+def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path):
     acknowledged = []
-    for number in range(rounds):
+    for number in range(3):
         broker = Broker(tmp_path).start()
-        stop = threading.Event()
+        before = len(acknowledged)
 
         def write():
             with producer(retry_total=0) as client:
-                for i in range(1_000_000):
-                    batch = client.create_batch(partition_id="0")
+                for i in itertools.count():
                     bodies = [f"{number}-{i}-{j}" for j in range(10)]
-                    for body in bodies:
-                        batch.add(EventData(body))
                     try:
+                        batch = client.create_batch(partition_id="0")
+                        for body in bodies:
+                            batch.add(EventData(body))
                         client.send_batch(batch, timeout=5)
                     except Exception:  # noqa: BLE001 - the broker is gone
                         return
                     acknowledged.extend(bodies)
-                    if stop.is_set():
-                        return
 
         writer = threading.Thread(target=write)
         writer.start()
-        time.sleep(1.0 + 0.37 * number)
+        deadline = time.monotonic() + PATIENCE
+        while len(acknowledged) < before + 100 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(random.random() / 5)
         broker.stop(signal.SIGKILL)
-        stop.set()
         writer.join(PATIENCE)
+        assert not writer.is_alive()
+        assert len(acknowledged) >= before + 100
     broker = Broker(tmp_path).start()
     try:
         with producer() as client:
@@ -271,5 +286,4 @@ def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path, rounds):
     bodies = [event.body_as_str() for event in events]
     assert [event.sequence_number for event in events] == list(range(last + 1))
     assert len(set(bodies)) == len(bodies)
-    assert len(acknowledged) > 10 * rounds
     assert set(acknowledged) <= set(bodies)
