@@ -8,7 +8,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parking_lot::Mutex;
-use salamander_job::{Ending, JobHandle};
+use salamander_job::{Ending, JobHandle, JobOptions};
 use salamander_planner::Planner;
 use salamander_storage::{Log, LogContext};
 use salamander_types::manifest::JobState;
@@ -35,6 +35,8 @@ pub struct HeadOptions {
     pub query_memory: usize,
     /// Time between a job's checkpoints.
     pub checkpoint_interval: Duration,
+    /// Rows that a job's epoch takes at most.
+    pub epoch_rows: usize,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -51,6 +53,7 @@ impl HeadOptions {
             job_partitions: cores,
             query_memory: 256 << 20,
             checkpoint_interval: Duration::from_secs(1),
+            epoch_rows: JobOptions::default().epoch_rows,
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(SystemEntropy::default()),
         }

@@ -60,7 +60,11 @@ impl Head {
             plan,
             target: self.job_target(job, target).await?,
             bad_records,
-            options: JobOptions { checkpoint_interval: self.options.checkpoint_interval, ..JobOptions::default() },
+            options: JobOptions {
+                checkpoint_interval: self.options.checkpoint_interval,
+                epoch_rows: self.options.epoch_rows,
+                ..JobOptions::default()
+            },
         })
     }
 
@@ -112,7 +116,6 @@ impl Head {
         };
         let change = CatalogChange::SetJobState { id: job.id.clone(), state };
         self.catalog.change(|_| Ok(vec![change])).await?;
-        self.jobs.lock().remove(&id);
         Ok(status)
     }
 }

@@ -82,7 +82,7 @@ impl Head {
         if let Some(reason) = self.not_started.lock().get(&job_id(job)) {
             return ("failed".to_owned(), Some(reason.clone()));
         }
-        let Some(status) = status else {
+        let Some(status) = status.filter(|_| job.is_running()) else {
             return match &job.state {
                 JobState::Running => ("starting".to_owned(), None),
                 JobState::Stopped => ("stopped".to_owned(), None),

@@ -10,7 +10,7 @@ use datafusion::physical_plan::execute_stream;
 use salamander_serve::Session;
 use salamander_sql::catalog::{CatalogChange, ChangeContext, Planned};
 use salamander_sql::{Catalog, CreateJob, Insert, Name, Statement, ast::Query};
-use salamander_types::Entropy;
+use salamander_types::{Entropy, JobId, TableId};
 use std::sync::Arc;
 
 /// The database of a session that names none.
@@ -95,8 +95,12 @@ impl Head {
                 })
             })
             .await?;
-        if let Some(CatalogChange::DropTable { id }) = &changed {
-            self.tables.forget(&salamander_types::TableId::from_text(id.as_str()));
+        match &changed {
+            Some(CatalogChange::DropTable { id }) => self.tables.forget(&TableId::from_text(id.as_str())),
+            Some(CatalogChange::DropJob { id }) => {
+                self.jobs.lock().remove(&JobId::from_text(id.as_str()));
+            }
+            _ => {}
         }
         Ok(done(if changed.is_some() { "done" } else { "nothing to do" }))
     }
