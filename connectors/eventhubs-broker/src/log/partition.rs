@@ -598,3 +598,117 @@ fn open_segments(dir: &Path) -> io::Result<Vec<Segment>> {
     segments.reverse();
     Ok(segments)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn open(dir: &Path) -> Arc<PartitionLog> {
+        let options = LogOptions { segment_bytes: 400, ..LogOptions::default() };
+        PartitionLog::open(dir, options, Arc::new(ManualClock::at(1_000))).unwrap()
+    }
+
+    fn event(number: u8) -> NewEvent {
+        // A message of one data section.
+        NewEvent { message: Bytes::from(vec![0, 0x53, 0x75, 0xa0, 1, number]), partition_key: None }
+    }
+
+    async fn append(log: &Arc<PartitionLog>, numbers: impl IntoIterator<Item = u8>) {
+        let events: Vec<NewEvent> = numbers.into_iter().map(event).collect();
+        log.append(&events).await.unwrap().unwrap();
+    }
+
+    /// The last byte of each message, which is its number; sequence numbers are checked on the way.
+    fn numbers(log: &PartitionLog) -> Vec<u8> {
+        let mut found = Vec::new();
+        let mut offset = 0;
+        loop {
+            let chunk = match log.look(offset) {
+                Look::AtEnd => return found,
+                Look::Records(chunk) => chunk,
+                Look::InFile(range) => log.read_file(&range).unwrap(),
+            };
+            for record in chunk.records {
+                assert_eq!(record.sequence, found.len() as i64);
+                found.push(*record.message.last().unwrap());
+            }
+            offset = chunk.next_offset;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crash_at_any_byte_of_the_last_segment_keeps_what_was_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let log = open(dir.path());
+            append(&log, 0..6).await;
+            append(&log, 6..9).await;
+        }
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        files.sort();
+        assert_eq!(files.len(), 2, "the second append went into a second segment");
+        let whole = std::fs::read(&files[1]).unwrap();
+        for cut in 0..=whole.len() {
+            std::fs::write(&files[1], &whole[..cut]).unwrap();
+            let log = open(dir.path());
+            let found = numbers(&log);
+            let record = (whole.len() - segment::SEGMENT_HEADER as usize) / 3;
+            let kept = cut.saturating_sub(segment::SEGMENT_HEADER as usize) / record;
+            assert_eq!(found, (0..6 + kept as u8).collect::<Vec<_>>(), "cut at {cut}");
+            append(&log, [99]).await;
+            assert_eq!(numbers(&log).last(), Some(&99), "and it goes on from there");
+            drop(log);
+            assert_eq!(numbers(&open(dir.path())).len(), 7 + kept);
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_inside_a_closed_segment_is_an_error_and_not_a_gap() {
+        let dir = tempfile::tempdir().unwrap();
+        append(&open(dir.path()), 0..6).await;
+        append(&open(dir.path()), 6..9).await;
+        let first = dir.path().join(format!("{:020}.log", 0));
+        let mut bytes = std::fs::read(&first).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&first, bytes).unwrap();
+        let log = open(dir.path());
+        let Look::InFile(range) = log.look(0) else { panic!("the records are in a file") };
+        let chunk = log.read_file(&range).unwrap();
+        assert!(chunk.records.count() < 6, "what is whole before the damage is read");
+        let Look::InFile(range) = log.look(chunk.next_offset) else { panic!("there are more") };
+        assert!(log.read_file(&range).unwrap_err().to_string().contains("damaged"));
+    }
+
+    #[tokio::test]
+    async fn a_lost_index_is_built_again() {
+        let dir = tempfile::tempdir().unwrap();
+        append(&open(dir.path()), 0..6).await;
+        append(&open(dir.path()), 6..9).await;
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "idx") {
+                std::fs::write(path, b"noise").unwrap();
+            }
+        }
+        let log = open(dir.path());
+        assert_eq!(numbers(&log), (0..9).collect::<Vec<_>>());
+        let start = log.resolve(StartPosition::Sequence { value: 3, inclusive: false }).unwrap();
+        let Look::InFile(range) = log.look(start) else { panic!("the records are in a file") };
+        assert_eq!(log.read_file(&range).unwrap().records.next().unwrap().sequence, 4);
+    }
+
+    #[tokio::test]
+    async fn appends_at_the_same_time_share_their_syncs_and_keep_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = open(dir.path());
+        let answers: Vec<_> = (0..50).map(|number| log.append(&[event(number)])).collect();
+        for (number, answer) in answers.into_iter().enumerate() {
+            assert_eq!(answer.await.unwrap().unwrap(), Appended { first_sequence: number as i64, count: 1 });
+        }
+        assert_eq!(numbers(&log), (0..50).collect::<Vec<_>>());
+    }
+}
