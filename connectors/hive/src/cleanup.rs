@@ -9,6 +9,7 @@ use crate::error::{At, HiveError, Result};
 use crate::layout::{HIDDEN_FOLDER, TableLayout};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
+use salamander_storage::failpoint;
 use salamander_types::manifest::TableState;
 use salamander_types::{Generation, JobId};
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ fn segment_generation(path: &str) -> Option<Generation> {
 
 async fn delete(layout: &TableLayout, path: &str) -> Result<()> {
     let object = layout.object(path)?;
+    failpoint::hit("hive.cleanup-before-delete");
     match layout.location.store.delete(&object).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error).at(layout.place(path)),

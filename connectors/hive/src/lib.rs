@@ -43,3 +43,15 @@ pub use roll::{RollRequest, RolledFile, execute_roll, plan_rolls, tombstone};
 pub use scan::HiveTable;
 pub use segment::{SegmentStamp, encode_segment, read_part, store_segment, write_segment};
 pub use split::{PartitionedBatch, split_by_partition};
+
+/// This crate's fail points, in the order in which a row's way to a visible file passes them.
+pub const FAIL_POINTS: [&str; 8] = [
+    "hive.segment-before-put",
+    "hive.segment-after-put",
+    "hive.roll-before-read",
+    "hive.roll-before-put",
+    "hive.roll-after-put",
+    "hive.tombstone-before-put",
+    "hive.tombstone-after-put",
+    "hive.cleanup-before-delete",
+];

@@ -193,3 +193,58 @@ fn a_lost_segment_is_a_clear_error() {
         assert!(error.to_string().contains("table db.logs, _salamander/j1/"), "{error}");
     });
 }
+
+/// All visible files below a folder, relative to it.
+fn visible_files(folder: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(inner) = folders.pop() {
+        for entry in std::fs::read_dir(inner).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if name.starts_with(['_', '.']) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn local_folders_hold_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, root) = salamander_storage::open_store(folder.path().to_str().unwrap()).unwrap();
+    let layout = layout_of(store, root.as_ref(), Default::default());
+    block_on(async {
+        salamander_hive::claim_folder(&layout).await.unwrap();
+        salamander_hive::claim_folder(&layout).await.unwrap();
+        let mut job = Job::new(&layout, "j1");
+        let row = |day: u8| (Some("x".to_owned()), 1, Some(1), None, Some(day));
+        let odd = batch(&[row(1), row(3), row(0)]);
+        let batches = [odd.clone(), many(200, 2), odd.clone(), odd];
+        let live = in_all_stages(&mut job, &batches).await;
+        let files = visible_files(folder.path());
+        assert_eq!(files.len(), 3, "{files:?}");
+        assert!(files[0].starts_with("date=10%3A15 a%2Fb%3Dc%25/hour=1/sal-j1-1-"), "{files:?}");
+        assert!(files[2].starts_with("date=é%7Bx}/hour=3/sal-j1-1-"), "{files:?}");
+        let context = session(HiveTable::latest(Arc::new(live)));
+        let rows = sql(&context, "SELECT * FROM t").await;
+        assert_eq!(lines(&rows), lines(&batches));
+        let one = sql(&context, "SELECT big FROM t WHERE date = 'é{x}'").await;
+        assert_eq!(one.iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+        // Cleaning up works there too.
+        job.roll().await;
+        job.plan(9, true);
+        job.roll().await;
+        let due = job.state().segments.keys().cloned().collect();
+        salamander_hive::delete_superseded(&layout, job.state(), due).await.unwrap();
+        let orphans = salamander_hive::delete_orphans(&layout, &job.id, job.generation, job.state()).await.unwrap();
+        assert!(orphans.is_empty());
+    });
+}

@@ -11,6 +11,7 @@ use salamander_hive::{LiveTable, TableOptions, TextEncoding, claim_folder, tombs
 use salamander_types::{Epoch, LogNumber};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -59,16 +60,9 @@ fn varied(count: usize) -> RecordBatch {
     batch(&rows)
 }
 
-fn check(text_encoding: TextEncoding) {
-    let Some(python) = std::env::var_os("SALAMANDER_SPARK_PYTHON") else {
-        eprintln!(
-            "\n*** SKIPPED: Spark does not check the rolled files. Set SALAMANDER_SPARK_PYTHON to a Python with pyspark 4 \
-             (the project's test command does). ***\n"
-        );
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join("logs");
+/// Writes a table; returns its folder and the file of its rows.
+fn write(folder: &Path, text_encoding: TextEncoding) -> [PathBuf; 2] {
+    let place = folder.join(format!("{text_encoding:?}"));
     let (store, root) = salamander_storage::open_store(place.to_str().unwrap()).unwrap();
     let options = TableOptions { text_encoding, row_group_rows: 20_000, ..Default::default() };
     let layout = layout_of(store, root.as_ref(), options);
@@ -90,18 +84,25 @@ fn check(text_encoding: TextEncoding) {
             .await
             .unwrap();
     });
-    let lines = folder.path().join("expected.jsonl");
+    let lines = folder.join(format!("{text_encoding:?}.jsonl"));
     std::fs::write(&lines, batches.iter().map(expected).collect::<String>()).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/spark_read.py");
-    let output = Command::new(python).arg(script).arg(&place).arg(&lines).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "Spark reads other rows than were written:\n{stdout}\n{stderr}");
-    assert!(stdout.contains("80307 rows as written"), "{stdout}");
+    [place, lines]
 }
 
-/// One after the other: two Sparks at once are slow.
 #[test]
 fn spark_reads_what_rolls_write() {
-    check(TextEncoding::Delta);
-    check(TextEncoding::Plain);
+    let Some(python) = std::env::var_os("SALAMANDER_SPARK_PYTHON") else {
+        eprintln!(
+            "\n*** SKIPPED: Spark does not check the rolled files. Set SALAMANDER_SPARK_PYTHON to a Python with pyspark 4 \
+             (the project's test command does). ***\n"
+        );
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let tables = [TextEncoding::Delta, TextEncoding::Plain].map(|encoding| write(folder.path(), encoding));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/spark_read.py");
+    let output = Command::new(python).arg(script).args(tables.iter().flatten()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "Spark reads other rows than were written:\n{stdout}\n{stderr}");
+    assert_eq!(stdout.matches("80307 rows as written").count(), 4, "{stdout}");
 }
