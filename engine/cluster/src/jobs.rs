@@ -116,6 +116,7 @@ impl Head {
         };
         let change = CatalogChange::SetJobState { id: job.id.clone(), state };
         self.catalog.change(|_| Ok(vec![change])).await?;
+        self.not_started.lock().remove(&id);
         Ok(status)
     }
 }

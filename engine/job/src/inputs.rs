@@ -145,7 +145,15 @@ impl Inputs {
         look: &Look,
         now: Duration,
     ) -> Result<Self, JobError> {
-        let mut all = Self {
+        let bounded = look.descriptions.iter().all(|d| d.bounded);
+        let mut all = Self { bounded, ..Self::none(inputs, scans) };
+        all.open_new(state, now).await?;
+        Ok(all)
+    }
+
+    /// No readers: a generation that only ends what is committed.
+    pub(crate) fn none(inputs: &[JobInput], scans: usize) -> Self {
+        Self {
             inputs: inputs.to_vec(),
             scans,
             open: Vec::new(),
@@ -153,10 +161,8 @@ impl Inputs {
             announced: BTreeSet::new(),
             notify: Arc::new(Notify::new()),
             turn: 0,
-            bounded: look.descriptions.iter().all(|d| d.bounded),
-        };
-        all.open_new(state, now).await?;
-        Ok(all)
+            bounded: false,
+        }
     }
 
     /// Opens the splits of a committed state that aren't open yet.

@@ -100,7 +100,14 @@ pub async fn run_generation(
     status: SharedStatus,
     mut ending: watch::Receiver<Option<Ending>>,
 ) -> Result<Ended, JobError> {
-    let mut generation = Tenure::begin(spec, environment, status).await?;
+    if let Some(Loaded { state, .. }) = open_log(&spec, &environment).load().await?
+        && let Some(reason) = state.finished
+    {
+        return Ok(Ended::Finished(reason));
+    }
+    // Told to end before it begins, a generation reads nothing: it only ends what is committed (the source may be gone).
+    let reads = ending.borrow().is_none();
+    let mut generation = Tenure::begin(spec, environment, status, reads).await?;
     if let Some(reason) = generation.state.finished.clone() {
         return Ok(Ended::Finished(reason));
     }
@@ -163,9 +170,14 @@ impl JobSpec {
 
 impl Tenure {
     /// Wins a generation, restores from what precedes it, and opens the sources.
-    async fn begin(spec: Arc<JobSpec>, environment: JobEnvironment, status: SharedStatus) -> Result<Self, JobError> {
+    async fn begin(
+        spec: Arc<JobSpec>,
+        environment: JobEnvironment,
+        status: SharedStatus,
+        reads: bool,
+    ) -> Result<Self, JobError> {
         status.update(|s| s.phase = JobPhase::Starting);
-        let look = Look::at(&spec.plan.inputs).await?;
+        let look = if reads { Some(Look::at(&spec.plan.inputs).await?) } else { None };
         let log = Arc::new(open_log(&spec, &environment));
         let Loaded { head, state, .. } = log.open_generation(|loaded| spec.opening(loaded)).await?;
         let (mut head, mut state): (Head, JobState) = (head, state);
@@ -173,13 +185,20 @@ impl Tenure {
             let table = Arc::new(state.tables.get(&sink.layout.id).cloned().unwrap_or_default());
             sink.live.reset(&spec.id, head.number, table)?;
         }
-        look.check(&spec.plan.inputs, &state)?;
-        // Start positions are committed before the first epoch.
-        let entries = look.entries(&spec.plan.inputs, &state)?;
-        if !entries.is_empty() && state.finished.is_none() {
-            (head, state) = commit(&log, &spec, &head, &state, entries).await?;
-        }
-        let inputs = Inputs::open(&spec.plan.inputs, spec.plan.scans, &state, &look, environment.clock.monotonic()).await?;
+        let plan = &spec.plan;
+        let inputs = match look {
+            None => Inputs::none(&plan.inputs, plan.scans),
+            Some(look) => {
+                look.check(&plan.inputs, &state)?;
+                // Start positions are committed before the first epoch.
+                let entries = look.entries(&plan.inputs, &state)?;
+                if !entries.is_empty() {
+                    (head, state) = commit(&log, &spec, &head, &state, entries).await?;
+                }
+                let now = environment.clock.monotonic();
+                Inputs::open(&plan.inputs, plan.scans, &state, &look, now).await?
+            }
+        };
         let watermarks = Watermarks::restore(&spec.plan.inputs, &state);
         let half_done =
             state.tables.iter().flat_map(|(t, s)| s.rolls.values().map(|r| (t.clone(), r.clone()))).collect();
@@ -254,6 +273,7 @@ impl Tenure {
             let pause = self.pace.pause(now);
             if may_run && pause.is_zero() && self.run_one().await? {
                 // Answers and timers get their turn between epochs without a wait.
+                tokio::task::yield_now().await;
                 while let Ok(answer) = self.answers.try_recv() {
                     self.take_answer(answer).await?;
                 }

@@ -17,6 +17,9 @@ use futures::StreamExt;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+/// After a batch of so many rows the task lets others run.
+const YIELD_ROWS: usize = 1_024;
+
 /// One report a partition, even of no rows: `rows UINT64`.
 static REPORT: LazyLock<SchemaRef> =
     LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("rows", DataType::UInt64, false)])));
@@ -109,9 +112,14 @@ impl ExecutionPlan for EpochSinkExec {
             let mut rows = 0u64;
             while let Some(batch) = input.next().await {
                 let batch = batch?;
-                if batch.num_rows() > 0 {
-                    rows += batch.num_rows() as u64;
+                let made = batch.num_rows();
+                if made > 0 {
+                    rows += made as u64;
                     context.leave_output(batch);
+                }
+                if made >= YIELD_ROWS {
+                    // A backlog keeps every poll busy for milliseconds: queries and heartbeats get their turn here.
+                    tokio::task::yield_now().await;
                 }
             }
             let rows: ArrayRef = Arc::new(UInt64Array::from(vec![rows]));
