@@ -1,6 +1,7 @@
 //! `salamander broker`: the local Event Hubs broker alone, for several engines on one machine, and for tests that kill one
 //! of the two.
 
+use crate::output;
 use anyhow::Context;
 use clap::Args;
 use salamander_eventhubs_broker::{Broker, BrokerOptions};
@@ -35,7 +36,7 @@ pub(crate) async fn run(args: BrokerArgs) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let options = BrokerOptions::new(args.listen, args.data_dir);
     let broker = Broker::start(options).await.context("the broker can't be started")?;
-    let mut out = std::io::stdout();
+    let mut out = output::stdout();
     writeln!(out, "ready eventhubs={}", broker.local_addr())?;
     out.flush()?;
     tokio::select! {

@@ -4,6 +4,7 @@ use crate::args::ServerUrl;
 use crate::client::Client;
 use crate::commands::sql::read;
 use crate::config::FileConfig;
+use crate::output;
 use crate::script;
 use anyhow::bail;
 use arrow::array::RecordBatch;
@@ -39,7 +40,7 @@ pub(crate) async fn run(args: ExplainArgs, config: &FileConfig) -> anyhow::Resul
         bail!("there is no query, INSERT or CREATE JOB to explain in {:?}", args.statement);
     }
     let mut client = Client::connect(&args.server, config).await?;
-    let mut out = std::io::stdout();
+    let mut out = output::stdout();
     for piece in &pieces {
         if pieces.len() > 1 {
             writeln!(out, "-- {}", script::headline(piece.text))?;

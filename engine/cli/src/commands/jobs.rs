@@ -22,6 +22,6 @@ pub(crate) struct JobsArgs {
 pub(crate) async fn run(args: JobsArgs, config: &FileConfig) -> anyhow::Result<()> {
     let mut client = Client::connect(&args.server, config).await?;
     let result = client.run("SHOW JOBS").await?;
-    output::write(result, args.format, &mut std::io::stdout()).await?;
+    output::write(result, args.format, &mut output::stdout()).await?;
     Ok(())
 }

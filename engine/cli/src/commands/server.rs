@@ -4,6 +4,7 @@
 //! Stop, the other way round: Flight SQL drains, the head commits final checkpoints, the broker closes its files.
 
 use crate::config::FileConfig;
+use crate::output;
 use anyhow::{Context, bail};
 use clap::Args;
 use salamander_cluster::{Head, HeadOptions};
@@ -78,7 +79,7 @@ pub(crate) async fn run(args: ServerArgs, config: &FileConfig) -> anyhow::Result
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::start(options).await?;
-    server.announce(&mut std::io::stdout())?;
+    server.announce(&mut output::stdout())?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping with a final checkpoint"),
         _ = interrupt.recv() => tracing::info!("interrupted: stopping with a final checkpoint; once more to stop at once"),

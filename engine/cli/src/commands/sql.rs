@@ -89,9 +89,9 @@ pub(crate) async fn run_piece(client: &mut Client, piece: &Piece<'_>, format: Fo
     let result = client.run(&script::in_place(piece)).await?;
     if format == Format::Table && output::is_message(&result.schema) {
         for line in output::messages(&result.collect().await?)? {
-            writeln!(std::io::stdout(), "{line}")?;
+            writeln!(output::stdout(), "{line}")?;
         }
         return Ok(0);
     }
-    output::write(result, format, &mut std::io::stdout()).await
+    output::write(result, format, &mut output::stdout()).await
 }

@@ -30,7 +30,7 @@ pub(crate) async fn run(args: StopArgs, config: &FileConfig) -> anyhow::Result<(
     let result = client.run_all(&format!("STOP JOB {}", name.to_sql())).await;
     spinner.finish_and_clear();
     for line in output::messages(&result?)? {
-        writeln!(std::io::stdout(), "{line}")?;
+        writeln!(output::stdout(), "{line}")?;
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use futures::StreamExt;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How results look.
@@ -49,10 +50,11 @@ pub(crate) async fn write(
     format: Format,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<usize> {
+    let mut out = io::BufWriter::new(out);
     let quiet = result.schema.fields().is_empty();
     let mut rows = 0;
     {
-        let mut writer = writer(&result.schema, format, out);
+        let mut writer = writer(&result.schema, format, &mut out);
         loop {
             let batch = match tokio::time::timeout(PATIENCE, result.batches.next()).await {
                 Err(_) if quiet => continue,
@@ -132,13 +134,41 @@ fn flatten(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
+/// Set once a write to standard output has failed because its reader has gone.
+static READER_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Standard output that remembers whether its reader has gone: what writes through it may wrap or lose the reason.
+pub(crate) struct Stdout(io::Stdout);
+
+/// Standard output.
+pub(crate) fn stdout() -> Stdout {
+    Stdout(io::stdout())
+}
+
+impl Stdout {
+    fn note<T>(result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            READER_GONE.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::note(self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::note(self.0.flush())
+    }
+}
+
 /// True when the reader of our output has gone (`| head`): no reason to complain.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-            || matches!(cause.downcast_ref::<ArrowError>(),
-                Some(ArrowError::IoError(_, e)) if e.kind() == io::ErrorKind::BrokenPipe)
-    })
+pub(crate) fn is_reader_gone() -> bool {
+    READER_GONE.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
@@ -174,13 +204,13 @@ mod tests {
     #[test]
     fn tables_line_up_and_disarm_control_characters() {
         expect![[r#"
-            +------+-------------+-----------------------+--------+
-            | n    | text        | at                    | tags   |
-            +------+-------------+-----------------------+--------+
-            |    1 | x,"y"       | 1970-01-01 00:00:01.5 | [a, b] |
-            |      | z\u{1b}[31m |                       |        |
-            | NULL | NULL        | NULL                  | NULL   |
-            +------+-------------+-----------------------+--------+
+            +------+-------------+-------------------------+--------+
+            | n    | text        | at                      | tags   |
+            +------+-------------+-------------------------+--------+
+            |    1 | x,"y"       | 1970-01-01 00:00:01.500 | [a, b] |
+            |      | z\u{1b}[31m |                         |        |
+            | NULL | NULL        | NULL                    | NULL   |
+            +------+-------------+-------------------------+--------+
         "#]]
         .assert_eq(&written(Format::Table));
     }
@@ -190,7 +220,7 @@ mod tests {
         expect![[r#"
             n,text,at,tags
             1,"x,""y""
-            z[31m",1970-01-01T00:00:01.500000,"[a, b]"
+            z[31m",1970-01-01T00:00:01.500,"[a, b]"
             ,,,
         "#]]
         .assert_eq(&written(Format::Csv).replace('\u{1b}', ""));

@@ -62,9 +62,8 @@ impl Writer for TableWriter<'_> {
     fn pause(&mut self) -> anyhow::Result<()> {
         if !self.waiting.is_empty() {
             self.lay_out()?;
-            self.out.flush()?;
         }
-        Ok(())
+        Ok(self.out.flush()?)
     }
 
     fn end(&mut self) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ mod view;
 
 use crate::client::Client;
 use crate::commands::server::{Server, ServerOptions};
+use crate::output;
 use anyhow::{Context, bail};
 use clap::Args;
 use pipeline::Pipeline;
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let stopped = server.stop().await;
     let summary = outcome?;
     stopped?;
-    summary.print(&mut std::io::stdout())?;
+    summary.print(&mut output::stdout())?;
     if !summary.adds_up() {
         bail!("the rows don't add up");
     }
@@ -106,7 +107,7 @@ async fn drive(args: &DemoArgs, server: &Server, data: &DataDir) -> anyhow::Resu
         let counts = pipeline.counts(&mut client).await?;
         progress.update(began.elapsed(), producer.sent(), counts);
         let rates = pipeline.error_rates(&mut client).await?;
-        view.draw(&progress, &rates, &mut std::io::stdout())?;
+        view.draw(&progress, &rates, &mut output::stdout())?;
         if end.is_some_and(|end| began.elapsed() >= end) {
             break;
         }
