@@ -20,13 +20,14 @@ use crate::commands::server::{Server, ServerOptions};
 use crate::output;
 use anyhow::{Context, bail};
 use clap::Args;
-use pipeline::Pipeline;
+use pipeline::{Counts, Pipeline};
 use producer::{Producer, ProducerOptions};
 use progress::Progress;
 use salamander_serve::Auth;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use summary::Summary;
 use view::View;
 
 /// How often the view is drawn again.
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn drive(args: &DemoArgs, server: &Server, data: &DataDir) -> anyhow::Result<summary::Summary> {
+async fn drive(args: &DemoArgs, server: &Server, data: &DataDir) -> anyhow::Result<Summary> {
     let broker = server.eventhubs_addr().context("the demo's broker is not there")?;
     let mut client = Client::open(&format!("grpc://{}", server.flight_addr())).await?;
     let pipeline = Pipeline::new(data.path());
@@ -94,6 +95,7 @@ async fn drive(args: &DemoArgs, server: &Server, data: &DataDir) -> anyhow::Resu
     let mut view = View::new(server.flight_addr());
     let mut progress = Progress::new(before);
     let mut frames = tokio::time::interval(FRAME);
+    frames.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let end = args.seconds.map(Duration::from_secs);
     loop {
         tokio::select! {
@@ -105,7 +107,7 @@ async fn drive(args: &DemoArgs, server: &Server, data: &DataDir) -> anyhow::Resu
             bail!("the producer has failed: {failure}");
         }
         let counts = pipeline.counts(&mut client).await?;
-        progress.update(began.elapsed(), producer.sent(), counts);
+        progress.update(began.elapsed(), producer.sent(), counts, pipeline.watermark(&mut client).await?);
         let rates = pipeline.error_rates(&mut client).await?;
         view.draw(&progress, &rates, &mut output::stdout())?;
         if end.is_some_and(|end| began.elapsed() >= end) {
@@ -113,15 +115,30 @@ async fn drive(args: &DemoArgs, server: &Server, data: &DataDir) -> anyhow::Resu
         }
     }
     view.close()?;
+    tokio::select! {
+        summary = count(&pipeline, &mut client, producer, began, before, data) => summary,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted before the rows were counted"),
+    }
+}
+
+/// Ends the producer, waits for its last rows, and counts.
+async fn count(
+    pipeline: &Pipeline,
+    client: &mut Client,
+    producer: Producer,
+    began: Instant,
+    before: Counts,
+    data: &DataDir,
+) -> anyhow::Result<Summary> {
     let sent = producer.stop().await?;
     let took = began.elapsed();
-    let visible = pipeline.catch_up(&mut client, before, sent).await?;
+    let visible = pipeline.catch_up(client, before, sent).await?;
     // A job that is stopped has ended for good: one in a directory of the user's must be there for the next run.
     let stopped = match data {
-        DataDir::Temporary(_) => Some(pipeline.stop(&mut client).await?),
+        DataDir::Temporary(_) => Some(pipeline.stop(client).await?),
         DataDir::Given(_) => None,
     };
-    Ok(summary::Summary { sent, took, before, visible, stopped })
+    Ok(Summary { sent, took, before, visible, stopped })
 }
 
 /// The demo's directory: the user's, or one that goes with the demo.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use arrow::array::{Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
-use chrono::{TimeDelta, Utc};
+use chrono::{NaiveDateTime, TimeDelta, Utc};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -117,6 +117,21 @@ impl Pipeline {
     pub(super) async fn stop(&self, client: &mut Client) -> anyhow::Result<Counts> {
         client.run_all(&format!("STOP JOB {JOB}")).await?;
         self.counts(client).await
+    }
+
+    /// The job's watermark as SHOW JOBS has it, in microseconds since 1970; none before the first row.
+    pub(super) async fn watermark(&self, client: &mut Client) -> anyhow::Result<Option<i64>> {
+        let batches = client.run_all("SHOW JOBS").await?;
+        for batch in &batches {
+            let column = |name| Some(batch.column_by_name(name)?.as_any().downcast_ref::<StringArray>()?.clone());
+            let (Some(jobs), Some(watermarks)) = (column("job"), column("watermark")) else { continue };
+            let row = (0..jobs.len()).find(|row| jobs.value(*row) == JOB && watermarks.is_valid(*row));
+            if let Some(row) = row {
+                let time = NaiveDateTime::parse_from_str(watermarks.value(row), "%Y-%m-%d %H:%M:%S%.f");
+                return Ok(time.ok().map(|time| time.and_utc().timestamp_micros()));
+            }
+        }
+        Ok(None)
     }
 
     /// Requests and errors of the last minute by url: an ordinary query on the table, hot tail included.

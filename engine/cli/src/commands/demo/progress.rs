@@ -19,16 +19,18 @@ pub(super) struct Progress {
     pub(super) rate: f64,
     /// Event time of the newest row, in microseconds since 1970.
     pub(super) latest: Option<i64>,
+    /// The job's watermark, in microseconds since 1970.
+    pub(super) watermark: Option<i64>,
 }
 
 impl Progress {
     /// Nothing yet, but what an earlier run has left.
     pub(super) fn new(before: Counts) -> Self {
-        Self { before, elapsed: Duration::ZERO, sent: 0, visible: 0, bad: 0, rate: 0.0, latest: None }
+        Self { before, elapsed: Duration::ZERO, sent: 0, visible: 0, bad: 0, rate: 0.0, latest: None, watermark: None }
     }
 
     /// The next look. `sent` must have been read after the counts: then the lag is never below zero for long.
-    pub(super) fn update(&mut self, elapsed: Duration, sent: u64, counts: Counts) {
+    pub(super) fn update(&mut self, elapsed: Duration, sent: u64, counts: Counts, watermark: Option<i64>) {
         let visible = counts.total().saturating_sub(self.before.total());
         let seconds = elapsed.saturating_sub(self.elapsed).as_secs_f64();
         if seconds > 0.0 {
@@ -41,6 +43,7 @@ impl Progress {
         self.visible = visible;
         self.bad = counts.bad.saturating_sub(self.before.bad);
         self.latest = counts.latest;
+        self.watermark = watermark;
     }
 
     /// Rows that are sent and not visible yet.
@@ -57,10 +60,10 @@ mod tests {
     fn rates_and_lag_leave_an_earlier_run_out() {
         let before = Counts { good: 100, bad: 10, latest: None };
         let mut progress = Progress::new(before);
-        progress.update(Duration::from_secs(1), 1_000, Counts { good: 1_000, bad: 20, latest: Some(5) });
+        progress.update(Duration::from_secs(1), 1_000, Counts { good: 1_000, bad: 20, latest: Some(5) }, None);
         assert_eq!((progress.visible, progress.bad, progress.lag()), (910, 10, 90));
         assert_eq!(progress.rate.round(), 910.0);
-        progress.update(Duration::from_secs(3), 3_000, Counts { good: 3_000, bad: 110, latest: Some(7) });
+        progress.update(Duration::from_secs(3), 3_000, Counts { good: 3_000, bad: 110, latest: Some(7) }, None);
         assert_eq!((progress.visible, progress.lag()), (3_000, 0));
         assert_eq!(progress.rate.round(), 1_045.0);
     }

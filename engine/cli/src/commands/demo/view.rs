@@ -50,13 +50,13 @@ impl View {
     }
 }
 
-/// How old the newest row is, for people.
-fn age(latest: Option<i64>, now: i64) -> String {
-    latest.map_or_else(
+/// How long ago a moment was, for people.
+fn age(moment: Option<i64>, now: i64) -> String {
+    moment.map_or_else(
         || "none yet".to_owned(),
-        |latest| {
+        |moment| {
             #[allow(clippy::cast_precision_loss)] // shown in hundredths of a second
-            let seconds = (now - latest) as f64 / 1e6;
+            let seconds = (now - moment) as f64 / 1e6;
             format!("{seconds:.2} s ago")
         },
     )
@@ -64,14 +64,15 @@ fn age(latest: Option<i64>, now: i64) -> String {
 
 fn status_line(progress: &Progress, now: i64) -> String {
     format!(
-        "{:.0} s: {:.0} rows/s, sent {}, visible {}, lag {}, bad {}, latest event {}",
+        "{:.1} s: {:.0} rows/s, sent {}, visible {}, lag {}, bad {}, latest event {}, watermark {}",
         progress.elapsed.as_secs_f64(),
         progress.rate,
         progress.sent,
         progress.visible,
         progress.lag(),
         progress.bad,
-        age(progress.latest, now)
+        age(progress.latest, now),
+        age(progress.watermark, now)
     )
 }
 
@@ -82,7 +83,8 @@ fn frame(progress: &Progress, rates: &[ErrorRate], now: i64, flight: SocketAddr)
         String::new(),
         format!("  rows/s   {:>12.0}      sent     {:>12}", progress.rate, progress.sent),
         format!("  lag      {:>12}      visible  {:>12}", progress.lag(), progress.visible),
-        format!("  bad rows {:>12}      latest event {}", progress.bad, age(progress.latest, now)),
+        format!("  bad rows {:>12}      latest event {:>8}", progress.bad, age(progress.latest, now)),
+        format!("                             watermark    {:>8}", age(progress.watermark, now)),
         String::new(),
         format!("  {:<24} {:>10} {:>10} {:>8}", "url, last minute", "requests", "errors", "rate"),
     ];
@@ -109,10 +111,10 @@ mod tests {
     fn lines_and_frames_say_what_is_going_on() {
         let mut progress = Progress::new(Counts::default());
         let counts = Counts { good: 990, bad: 10, latest: Some(1_500_000) };
-        progress.update(Duration::from_secs(1), 1_020, counts);
+        progress.update(Duration::from_secs(1), 1_020, counts, Some(0));
         assert_eq!(
             status_line(&progress, 2_000_000),
-            "1 s: 1000 rows/s, sent 1020, visible 1000, lag 20, bad 10, latest event 0.50 s ago"
+            "1.0 s: 1000 rows/s, sent 1020, visible 1000, lag 20, bad 10, latest event 0.50 s ago, watermark 2.00 s ago"
         );
         let rates = [ErrorRate { url: "/ho\x1bme".into(), requests: 200, errors: 30 }];
         let frame = frame(&progress, &rates, 2_000_000, "127.0.0.1:1".parse().unwrap()).join("\n");
