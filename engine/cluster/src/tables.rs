@@ -7,7 +7,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use parking_lot::Mutex;
 use salamander_connector_api::bad_records_schema;
-use salamander_hive::{LiveTable, TableLayout, TableLocation, TableOptions, claim_folder};
+use salamander_hive::{LiveTable, TableLayout, TableLocation, TableOptions, TextEncoding, claim_folder};
 use salamander_job::SinkTable;
 use salamander_sql::TableDef;
 use salamander_types::manifest::TableState;
@@ -71,6 +71,7 @@ impl TableRegistry {
             roll_size: config.roll_size_bytes,
             roll_interval: Duration::from_micros(u64::try_from(config.roll_interval_micros).unwrap_or(u64::MAX)),
             zstd_level,
+            text_encoding: if config.plain_text { TextEncoding::Plain } else { TextEncoding::Delta },
             ..TableOptions::default()
         };
         let location = TableLocation { store, root };

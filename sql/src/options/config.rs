@@ -21,6 +21,8 @@ pub struct HiveConfig {
     pub roll_size_bytes: u64,
     /// The compression of Parquet pages.
     pub compression: Compression,
+    /// Whether texts with many values are stored plainly, for old readers, instead of as deltas.
+    pub plain_text: bool,
 }
 
 impl ConnectorTable {
@@ -100,6 +102,7 @@ impl HiveTable {
             roll_interval_micros: values.duration_micros("roll_interval")?.ok_or_else(|| missing("roll_interval"))?,
             roll_size_bytes: values.bytes("roll_size")?.ok_or_else(|| missing("roll_size"))?,
             compression: Compression::Zstd(level.ok_or_else(|| missing("compression_level"))?),
+            plain_text: values.choice("text_encoding").as_deref() == Some("plain"),
         })
     }
 }

@@ -356,6 +356,12 @@ pub const HIVE_PROPERTIES: &[OptionSpec] = &[
     OptionSpec::new("compression", Choice(&["zstd"]), Default("zstd"), "The compression of Parquet pages.")
         .with_aliases(&["parquet.compression", "parquet.compress"]),
     OptionSpec::new("compression_level", Int(1, 22), Default("1"), "The level of zstd."),
+    OptionSpec::new(
+        "text_encoding",
+        Choice(&["delta", "plain"]),
+        Default("delta"),
+        "How texts with many values are stored: `delta` is smaller and cheaper, `plain` is for readers before Spark 3.3 and Hive 4.",
+    ),
 ];
 
 /// The connector of that name.
