@@ -8,7 +8,7 @@ use crate::error::PlanError;
 use crate::session::{Planner, project_to};
 use crate::tables::{StreamRelation, Tables};
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TryCast, lit};
 use datafusion::physical_plan::ExecutionPlan;
@@ -82,6 +82,9 @@ impl Planner {
         let binding = self.binding(tables, reading);
         let state = binding.state(database);
         let plan = binding.plan(database, query).await?;
+        // As it was written, so that the refusal names what the user wrote; and as it will run.
+        check_row_wise(&plan)?;
+        check_clock(&plan)?;
         let plan = fit(plan, target)?;
         let logical = state.optimize(&plan)?;
         check_row_wise(&logical)?;
@@ -196,6 +199,34 @@ fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
         Some(part) => Err(PlanError::Invalid(format!(
             "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL). Run it as an ordinary \
              SELECT over the job's table instead"
+        ))),
+    }
+}
+
+/// Functions that DataFusion replaces by a constant when it plans a query.
+const CLOCK: [&str; 5] = ["now", "current_timestamp", "current_date", "current_time", "today"];
+
+/// Refuses the time of day: it would stand still at the time when the job was planned.
+fn check_clock(plan: &LogicalPlan) -> Result<(), PlanError> {
+    let mut found = None;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::ScalarFunction(function) = part
+                    && CLOCK.contains(&function.name())
+                {
+                    found = Some(function.name().to_owned());
+                    return Ok(TreeNodeRecursion::Stop);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    match found {
+        None => Ok(()),
+        Some(name) => Err(PlanError::Invalid(format!(
+            "a job can't have {name}() yet: it would stay at the time when the job was started. The stream's column \
+             _enqueued_time says when a row arrived"
         ))),
     }
 }
