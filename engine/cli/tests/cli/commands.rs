@@ -113,3 +113,49 @@ fn a_file_is_submitted_runs_survives_a_restart_and_is_stopped() {
     server.wait_for("SELECT count(*) AS n, sum(n) AS s FROM numbers", "n,s\n3,6\n");
     assert!(server.terminate().success());
 }
+
+#[test]
+fn a_server_with_tokens_and_users_asks_who_is_there() {
+    let data = tempfile::tempdir().unwrap();
+    let (token, password) = (data.path().join("token"), data.path().join("password"));
+    fs::write(&token, "token-1\n").unwrap();
+    fs::write(&password, "pass-1\n").unwrap();
+    let config = data.path().join("salamander.toml");
+    let text = format!(
+        "[auth.tokens]\nbi = '${{file:{}}}'\n[auth.users]\nada = '${{file:{}}}'\n",
+        token.display(),
+        password.display()
+    );
+    fs::write(&config, text).unwrap();
+    let server = Server::start_with(&data.path().join("home"), &["--config", config.to_str().unwrap()]);
+    let ask = |environment: &[(&str, &str)]| {
+        let mut command = salamander();
+        command.args(["sql", "--format", "csv", "-e", "SELECT 1 AS a", "--server", &server.url]);
+        command.envs(environment.iter().copied()).output().unwrap()
+    };
+    let stranger = ask(&[]);
+    assert_eq!(stranger.status.code(), Some(1));
+    assert!(stderr(&stranger).contains("SALAMANDER_TOKEN"), "{}", stderr(&stranger));
+    let wrong = ask(&[("SALAMANDER_USER", "ada"), ("SALAMANDER_PASSWORD", "pass-2")]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(stderr(&wrong).contains("can't log in as ada") && !stderr(&wrong).contains("pass-"), "{}", stderr(&wrong));
+    assert_eq!(ask(&[("SALAMANDER_TOKEN", "token-1")]).stdout, b"a\n1\n");
+    assert_eq!(ask(&[("SALAMANDER_USER", "ada"), ("SALAMANDER_PASSWORD", "pass-1")]).stdout, b"a\n1\n");
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn use_and_database_choose_where_names_are_looked_up() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path());
+    server.sql("CREATE DATABASE sales; CREATE VIEW sales.v AS SELECT 42 AS answer", "table");
+    assert_eq!(server.sql("USE sales; SELECT answer FROM v", "csv"), "answer\n42\n");
+    assert_eq!(
+        server.ok(&["sql", "--format", "csv", "--database", "sales", "-e", "SELECT answer FROM v"]),
+        "answer\n42\n"
+    );
+    assert_eq!(server.run(&["sql", "-e", "SELECT answer FROM v"]).status.code(), Some(1));
+    let unknown = server.run(&["sql", "-e", "USE nowhere"]);
+    assert!(stderr(&unknown).contains("there are: default, sales"), "{}", stderr(&unknown));
+    assert!(server.terminate().success());
+}

@@ -28,9 +28,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on a free port without a broker, and waits for its readiness line.
     pub(crate) fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, &[])
+    }
+
+    /// Starts one with more arguments.
+    pub(crate) fn start_with(data_dir: &Path, arguments: &[&str]) -> Self {
         let mut child = salamander()
             .args(["server", "--listen-flight", "127.0.0.1:0", "--listen-eventhubs", "none", "--data-dir"])
             .arg(data_dir)
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

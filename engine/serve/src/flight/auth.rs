@@ -9,7 +9,8 @@
 
 use crate::service::Session;
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use parking_lot::Mutex;
 use rand::Rng;
 use salamander_types::Clock;
@@ -25,6 +26,11 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 const MAX_LOGINS: usize = 10_000;
 /// A login that is not used for so long is forgotten.
 const LOGIN_IDLE_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Base64 with or without padding: Go's Flight client, and so ADBC, leaves it out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 /// The bearer token that anonymous clients get for their Handshake.
 const ANONYMOUS_TOKEN: &str = "anonymous";
 
@@ -195,7 +201,7 @@ fn presented(headers: &MetadataMap) -> Result<Presented, Status> {
     match value.split_once(' ') {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Presented::Bearer(rest.trim().to_owned())),
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => {
-            let bytes = BASE64_STANDARD.decode(rest.trim()).map_err(|_| unreadable())?;
+            let bytes = BASE64.decode(rest.trim()).map_err(|_| unreadable())?;
             let text = String::from_utf8(bytes).map_err(|_| unreadable())?;
             split_basic(&text).ok_or_else(unreadable)
         }
@@ -270,7 +276,7 @@ mod tests {
     }
 
     fn basic(text: &str) -> MetadataMap {
-        headers(&format!("Basic {}", BASE64_STANDARD.encode(text)))
+        headers(&format!("Basic {}", BASE64.encode(text)))
     }
 
     #[test]
@@ -288,9 +294,12 @@ mod tests {
     }
 
     #[test]
-    fn power_bi_spelling_and_tokens_are_accepted() {
+    fn the_spellings_of_power_bi_and_adbc_and_tokens_are_accepted() {
         let auth = Authenticator::new(credentials(), Arc::new(SystemClock::default()));
         assert!(auth.handshake(&basic("ada};PWD={s3cret:")).is_ok());
+        // As ADBC sends it: without the padding.
+        assert!(auth.handshake(&headers("Basic YWRhOnMzY3JldA")).is_ok());
+        assert!(auth.handshake(&headers("Basic YWRhOnMzY3JldA==")).is_ok());
         let answer = auth.handshake(&headers("Bearer pat-1")).unwrap();
         assert_eq!(answer, "Bearer pat-1");
         let session = auth.session(&headers("Bearer pat-1"), None).unwrap();

@@ -1,6 +1,7 @@
 """ADBC and pyarrow against a running server.
 
 SALAMANDER_FLIGHT=grpc://127.0.0.1:32010 pytest engine/serve/tests/python
+With SALAMANDER_FLIGHT_USER and SALAMANDER_FLIGHT_PASSWORD it logs in, and checks that nobody else gets in.
 
 The statements need nothing but an empty data directory; what is created is dropped again.
 """
@@ -15,12 +16,15 @@ import pyarrow.flight as flight
 import pytest
 
 URI = os.environ.get("SALAMANDER_FLIGHT")
+USER = os.environ.get("SALAMANDER_FLIGHT_USER")
+PASSWORD = os.environ.get("SALAMANDER_FLIGHT_PASSWORD", "")
+LOGIN = {"username": USER, "password": PASSWORD} if USER else {}
 pytestmark = pytest.mark.skipif(not URI, reason="SALAMANDER_FLIGHT names no server")
 
 
 @pytest.fixture
 def connection():
-    with flight_sql.connect(URI, autocommit=True) as connection:
+    with flight_sql.connect(URI, db_kwargs=LOGIN, autocommit=True) as connection:
         yield connection
 
 
@@ -98,8 +102,16 @@ def test_ddl_and_browsing(connection, cursor):
 
 def test_a_handshake_by_pyarrow_yields_a_token():
     with flight.connect(URI.replace("grpc://", "grpc+tcp://")) as client:
-        key, value = client.authenticate_basic_token("anyone", "anything")
+        key, value = client.authenticate_basic_token(USER or "anyone", PASSWORD or "anything")
         assert key == b"authorization" and value.startswith(b"Bearer ")
+
+
+@pytest.mark.skipif(not USER, reason="the server lets everybody in")
+@pytest.mark.parametrize("login", [{}, {"username": USER or "", "password": "wrong"}])
+def test_nobody_else_gets_in(login):
+    with pytest.raises(Exception, match="(?i)unauth|who you are|wrong user"):
+        with flight_sql.connect(URI, db_kwargs=login, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT 1 AS n")
 
 
 def test_many_connections_at_once():
@@ -107,7 +119,7 @@ def test_many_connections_at_once():
 
     def work(number):
         try:
-            with flight_sql.connect(URI, autocommit=True) as connection, connection.cursor() as cursor:
+            with flight_sql.connect(URI, db_kwargs=LOGIN, autocommit=True) as connection, connection.cursor() as cursor:
                 for _ in range(5):
                     cursor.execute(f"SELECT {number} AS n")
                     assert cursor.fetchall() == [(number,)]
