@@ -42,7 +42,7 @@ pub struct BrokerOptions {
     pub retention: Option<Duration>,
     /// How many bytes each partition of such a hub keeps.
     pub retention_bytes: Option<u64>,
-    /// A segment file is closed when it has grown past this many bytes.
+    /// A segment file is closed when it has grown past this many bytes. At start the last one of each partition is read whole.
     pub segment_bytes: u64,
     /// Names and values of the keys that tokens may be signed with.
     pub keys: Vec<(String, SecretString)>,
@@ -65,7 +65,7 @@ impl BrokerOptions {
             default_partitions: 4,
             retention: Some(Duration::from_secs(7 * 24 * 3600)),
             retention_bytes: None,
-            segment_bytes: 64 * 1024 * 1024,
+            segment_bytes: 32 * 1024 * 1024,
             keys: Vec::new(),
             development_key: true,
             bearer_tokens: Vec::new(),

@@ -85,7 +85,7 @@ impl Connection {
             }
         };
         self.require_grant(&address, "Send")?;
-        let hub = self.hub(&partition.0).await?;
+        let hub = self.hub(&partition.0).await.map_err(refused)?;
         let partition = match &partition.1 {
             Some(id) => Some(Arc::clone(hub.partition(id).ok_or_else(|| no_partition(&hub, id))?.1)),
             None => None,
@@ -127,7 +127,7 @@ impl Connection {
         };
         self.require_grant(&address, "Listen")?;
         let start = start_position(source)?;
-        let hub = self.hub(&hub).await?;
+        let hub = self.hub(&hub).await.map_err(refused)?;
         let (number, log) = hub.partition(&partition).ok_or_else(|| no_partition(&hub, &partition))?;
         let log = Arc::clone(log);
         let slot = hub
@@ -170,21 +170,25 @@ impl Connection {
         }
     }
 
-    async fn hub(&mut self, name: &str) -> Result<Arc<Hub>, Error> {
+    /// The hub with this name, created where that is allowed; else the condition and the words of the refusal.
+    pub(super) async fn hub(&mut self, name: &str) -> Result<Arc<Hub>, (&'static str, String)> {
         if let Some(hub) = self.shared.hubs.find(name) {
             return Ok(hub);
         }
         let (shared, name) = (Arc::clone(&self.shared), name.to_owned());
         let created = tokio::task::spawn_blocking(move || shared.hubs.find_or_create(&name)).await;
-        let created = created.map_err(|error| conditions::error(conditions::INTERNAL_ERROR, error.to_string()))?;
-        created.map_err(|error| {
+        created.map_err(|error| (conditions::INTERNAL_ERROR, error.to_string()))?.map_err(|error| {
             let condition = match &error {
                 HubError::NotFound(_) | HubError::Name(_) => conditions::NOT_FOUND,
                 _ => conditions::INTERNAL_ERROR,
             };
-            conditions::error(condition, error.to_string())
+            (condition, error.to_string())
         })
     }
+}
+
+fn refused((condition, description): (&'static str, String)) -> Error {
+    conditions::error(condition, description)
 }
 
 fn parse(address: &str) -> Result<Address, Error> {

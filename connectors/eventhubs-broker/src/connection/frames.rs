@@ -40,7 +40,7 @@ impl Connection {
             FrameBody::Begin(begin) => self.on_begin(channel, &begin),
             FrameBody::Attach(attach) => self.on_attach(channel, attach).await,
             FrameBody::Flow(flow) => self.on_flow(channel, flow),
-            FrameBody::Transfer { performative, payload } => self.on_transfer(channel, &performative, payload),
+            FrameBody::Transfer { performative, payload } => self.on_transfer(channel, &performative, payload).await,
             FrameBody::Disposition(disposition) => self.on_disposition(channel, disposition),
             FrameBody::Detach(detach) => self.on_detach(channel, detach),
             FrameBody::End(_) => {
@@ -135,7 +135,7 @@ impl Connection {
         if flow.echo && !flow.drain { self.put_flow(channel, Some(echo)) } else { Ok(()) }
     }
 
-    fn on_transfer(&mut self, channel: u16, transfer: &Transfer, payload: Bytes) -> Result<(), End> {
+    async fn on_transfer(&mut self, channel: u16, transfer: &Transfer, payload: Bytes) -> Result<(), End> {
         let Some(session) = self.sessions.get_mut(&channel) else { return Ok(()) };
         let flow_is_due = session.windows.on_transfer();
         let handle = transfer.handle.0;
@@ -156,7 +156,7 @@ impl Connection {
         }
         match taken {
             Ok(None) => Ok(()),
-            Ok(Some(incoming)) => self.on_delivery(channel, handle, incoming),
+            Ok(Some(incoming)) => self.on_delivery(channel, handle, incoming).await,
             Err(Refusal::TooLarge { size, id, settled }) => {
                 let limit = crate::options::MAX_MESSAGE_SIZE;
                 let description = format!(
@@ -186,7 +186,7 @@ impl Connection {
         }
     }
 
-    fn on_delivery(&mut self, channel: u16, handle: u32, incoming: Incoming) -> Result<(), End> {
+    async fn on_delivery(&mut self, channel: u16, handle: u32, incoming: Incoming) -> Result<(), End> {
         let node = match self.sessions.get(&channel).and_then(|session| session.links.get(&handle)) {
             Some(Link::Requests(requests)) => Some(requests.node),
             _ => None,
@@ -194,7 +194,7 @@ impl Connection {
         match node {
             Some(node) => {
                 self.settle(channel, incoming.id, incoming.settled, None)?;
-                self.answer(channel, node, &incoming.message);
+                self.answer(channel, node, &incoming.message).await;
                 self.delivery_done(channel, handle)
             }
             None => self.on_events(channel, handle, incoming),
@@ -324,7 +324,7 @@ impl Connection {
     }
 
     /// Answers a request on the links that its client receives replies on.
-    fn answer(&mut self, channel: u16, node: Node, message: &[u8]) {
+    async fn answer(&mut self, channel: u16, node: Node, message: &[u8]) {
         let request = match Request::decode(message) {
             Ok(request) => request,
             Err(error) => return tracing::warn!(%error, ?node, "a request can't be decoded"),
@@ -338,7 +338,7 @@ impl Connection {
                 }
                 reply
             }
-            Node::Management => self.manage(&request),
+            Node::Management => self.manage(&request).await,
         };
         match request.reply(reply) {
             Ok(reply) => self.route(channel, node, request.reply_to(), reply),
@@ -346,7 +346,7 @@ impl Connection {
         }
     }
 
-    fn manage(&self, request: &Request) -> Reply {
+    async fn manage(&mut self, request: &Request) -> Reply {
         let text = |name| request.text(name).unwrap_or_default();
         if !text("operation").eq_ignore_ascii_case("READ") {
             return Reply::refused(400, conditions::INVALID_FIELD, "only the operation READ is known at $management");
@@ -361,9 +361,12 @@ impl Connection {
                 format!("Unauthorized access. A token that covers '{name}' is required."),
             );
         }
-        let hub = match self.shared.hubs.find_or_create(&name) {
+        let hub = match self.hub(&name).await {
             Ok(hub) => hub,
-            Err(error) => return Reply::refused(404, conditions::NOT_FOUND, error.to_string()),
+            Err((conditions::NOT_FOUND, description)) => {
+                return Reply::refused(404, conditions::NOT_FOUND, description);
+            }
+            Err((condition, description)) => return Reply::refused(500, condition, description),
         };
         match text("type").as_str() {
             management::EVENTHUB => management::describe_hub(&hub),

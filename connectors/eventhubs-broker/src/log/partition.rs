@@ -47,7 +47,7 @@ pub(crate) struct LogOptions {
 impl Default for LogOptions {
     fn default() -> Self {
         Self {
-            segment_bytes: 64 * 1024 * 1024,
+            segment_bytes: 32 * 1024 * 1024,
             retention_ms: None,
             retention_bytes: None,
             max_pending_bytes: 64 * 1024 * 1024,

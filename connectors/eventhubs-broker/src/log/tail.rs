@@ -20,17 +20,16 @@ impl Tail {
         Self { limit, ..Self::default() }
     }
 
-    /// Adds a run that begins at `offset`, and forgets the oldest ones that exceed the limit.
+    /// Adds a run that begins at `offset`, and forgets the oldest ones that exceed the limit (this one too, if it is alone).
     pub(crate) fn push(&mut self, offset: u64, run: Bytes) {
         if self.runs.back().is_some_and(|(start, last)| start + last.len() as u64 != offset) {
             self.clear();
         }
         self.bytes += run.len();
         self.runs.push_back((offset, run));
-        while self.bytes > self.limit && self.runs.len() > 1 {
-            if let Some((_, old)) = self.runs.pop_front() {
-                self.bytes -= old.len();
-            }
+        while self.bytes > self.limit {
+            let Some((_, old)) = self.runs.pop_front() else { break };
+            self.bytes -= old.len();
         }
     }
 
