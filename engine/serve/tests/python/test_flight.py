@@ -1,5 +1,6 @@
-"""ADBC and pyarrow against a running server.
+"""ADBC and pyarrow against a server: one that is started here, or a running one.
 
+pytest engine/serve/tests/python                  starts the built `salamander server`
 SALAMANDER_FLIGHT=grpc://127.0.0.1:32010 pytest engine/serve/tests/python
 With SALAMANDER_FLIGHT_USER and SALAMANDER_FLIGHT_PASSWORD it logs in, and checks that nobody else gets in.
 
@@ -7,6 +8,8 @@ The statements need nothing but an empty data directory; what is created is drop
 """
 
 import os
+import pathlib
+import subprocess
 import threading
 import time
 
@@ -15,16 +18,35 @@ import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
 
-URI = os.environ.get("SALAMANDER_FLIGHT")
+ROOT = pathlib.Path(__file__).resolve().parents[4]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 USER = os.environ.get("SALAMANDER_FLIGHT_USER")
 PASSWORD = os.environ.get("SALAMANDER_FLIGHT_PASSWORD", "")
 LOGIN = {"username": USER, "password": PASSWORD} if USER else {}
-pytestmark = pytest.mark.skipif(not URI, reason="SALAMANDER_FLIGHT names no server")
+
+
+@pytest.fixture(scope="session")
+def uri(tmp_path_factory):
+    """Where the server is."""
+    given = os.environ.get("SALAMANDER_FLIGHT")
+    if given:
+        yield given
+        return
+    command = [TARGET / "salamander", "server", "--data-dir", tmp_path_factory.mktemp("data")]
+    command += ["--listen-flight", "127.0.0.1:0", "--listen-eventhubs", "none"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            ready = server.stdout.readline().split()
+            assert ready and ready[0] == "ready", ready
+            yield "grpc://" + dict(word.split("=", 1) for word in ready[1:])["flight"]
+        finally:
+            server.terminate()
+            assert server.wait(60) == 0
 
 
 @pytest.fixture
-def connection():
-    with flight_sql.connect(URI, db_kwargs=LOGIN, autocommit=True) as connection:
+def connection(uri):
+    with flight_sql.connect(uri, db_kwargs=LOGIN, autocommit=True) as connection:
         yield connection
 
 
@@ -100,26 +122,26 @@ def test_ddl_and_browsing(connection, cursor):
         cursor.execute("SELECT * FROM python_view")
 
 
-def test_a_handshake_by_pyarrow_yields_a_token():
-    with flight.connect(URI.replace("grpc://", "grpc+tcp://")) as client:
+def test_a_handshake_by_pyarrow_yields_a_token(uri):
+    with flight.connect(uri.replace("grpc://", "grpc+tcp://")) as client:
         key, value = client.authenticate_basic_token(USER or "anyone", PASSWORD or "anything")
         assert key == b"authorization" and value.startswith(b"Bearer ")
 
 
 @pytest.mark.skipif(not USER, reason="the server lets everybody in")
 @pytest.mark.parametrize("login", [{}, {"username": USER or "", "password": "wrong"}])
-def test_nobody_else_gets_in(login):
+def test_nobody_else_gets_in(uri, login):
     with pytest.raises(Exception, match="(?i)unauth|who you are|wrong user"):
-        with flight_sql.connect(URI, db_kwargs=login, autocommit=True) as connection, connection.cursor() as cursor:
+        with flight_sql.connect(uri, db_kwargs=login, autocommit=True) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT 1 AS n")
 
 
-def test_many_connections_at_once():
+def test_many_connections_at_once(uri):
     failures = []
 
     def work(number):
         try:
-            with flight_sql.connect(URI, db_kwargs=LOGIN, autocommit=True) as connection, connection.cursor() as cursor:
+            with flight_sql.connect(uri, db_kwargs=LOGIN, autocommit=True) as connection, connection.cursor() as cursor:
                 for _ in range(5):
                     cursor.execute(f"SELECT {number} AS n")
                     assert cursor.fetchall() == [(number,)]
