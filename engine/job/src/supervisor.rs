@@ -116,6 +116,10 @@ async fn supervise(
 }
 
 fn is_worth_retrying(error: &JobError) -> bool {
+    // A stolen link is another reader's doing, not another generation's: the log tells, and the pause lets the other be.
+    if matches!(error, JobError::Connector(_)) && error.kind() == ErrorKind::Fenced {
+        return true;
+    }
     match error.kind() {
         ErrorKind::Transient | ErrorKind::Internal | ErrorKind::NotFound | ErrorKind::Unauthorized => true,
         ErrorKind::Invalid | ErrorKind::Fenced | ErrorKind::Corrupt => false,
