@@ -70,7 +70,7 @@ async fn what_can_not_be_is_refused_and_leaves_nothing() {
         ("DROP VIEW shop.lake", "is a table, not a view"),
         ("SELECT * FROM shop.order", "order"),
         ("CREATE VIEW v AS SELECT nothing FROM shop.orders", "nothing"),
-        ("CREATE TABLE t (a BIGINT) WITH ('connector' = 'files', 'path' = '/x', 'format' = 'text')", "format 'text'"),
+        ("CREATE TABLE t (a BIGINT) WITH ('connector' = 'files', 'path' = '/x', 'format' = 'text')", "has one column, a STRING or BINARY"),
         ("CREATE TABLE t (a STRING) WITH ('connector' = 'files', 'format' = 'text')", "path"),
         ("CREATE JOB j AS INSERT INTO shop.lake SELECT id FROM shop.orders", "the query has 1 columns, shop.lake takes 3"),
         ("CREATE JOB j AS INSERT INTO shop.lake SELECT who, count(*), 'd' FROM shop.orders GROUP BY who", "an aggregate"),

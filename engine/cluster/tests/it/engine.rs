@@ -142,7 +142,7 @@ impl Engine {
         self.append("events.log", "");
         let (path, target) = (self.path("in/events*"), self.path("target"));
         for sql in [
-            format!("CREATE TABLE events (body STRING) WITH ('connector' = 'files', 'path' = '{path}', 'follow' = 'true')"),
+            format!("CREATE TABLE events (body STRING) WITH ('connector' = 'files', 'path' = '{path}', 'format' = 'text', 'follow' = 'true')"),
             format!("CREATE EXTERNAL TABLE target (body STRING) STORED AS PARQUET LOCATION '{target}'"),
             "CREATE JOB copy AS INSERT INTO target SELECT body FROM events".to_owned(),
         ] {

@@ -43,7 +43,7 @@ async fn jobs_go_on_after_a_restart_and_finished_ones_stay_finished() {
     engine.append("whole.log", &numbered(0..50));
     let (path, target) = (engine.path("in/whole.log"), engine.path("whole"));
     for sql in [
-        format!("CREATE TABLE whole (body STRING) WITH ('connector' = 'files', 'path' = '{path}')"),
+        format!("CREATE TABLE whole (body STRING) WITH ('connector' = 'files', 'path' = '{path}', 'format' = 'text')"),
         format!("CREATE EXTERNAL TABLE whole_target (body STRING) STORED AS PARQUET LOCATION '{target}'"),
         "CREATE JOB once AS INSERT INTO whole_target SELECT body FROM whole".to_owned(),
     ] {
@@ -105,8 +105,8 @@ async fn a_reference_that_does_not_resolve_is_named() {
     engine.append("events.log", &numbered(0..10));
     let (secret, target) = (engine.path("place"), engine.path("target"));
     for sql in [
-        "CREATE TABLE missing (body STRING) WITH ('connector' = 'files', 'path' = '${SALAMANDER_TEST_NOT_SET}')".to_owned(),
-        format!("CREATE TABLE events (body STRING) WITH ('connector' = 'files', 'path' = '${{file:{secret}}}', 'follow' = 'true')"),
+        "CREATE TABLE missing (body STRING) WITH ('connector' = 'files', 'path' = '${SALAMANDER_TEST_NOT_SET}', 'format' = 'text')".to_owned(),
+        format!("CREATE TABLE events (body STRING) WITH ('connector' = 'files', 'path' = '${{file:{secret}}}', 'format' = 'text', 'follow' = 'true')"),
         format!("CREATE EXTERNAL TABLE target (body STRING) STORED AS PARQUET LOCATION '{target}'"),
     ] {
         engine.rows(&sql).await;
