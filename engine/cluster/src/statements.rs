@@ -146,6 +146,9 @@ impl Head {
     async fn begin_job(&self, catalog: &Arc<Catalog>, database: &Name, name: Name, insert: &Insert) -> Result<Vec<Column>, HeadError> {
         // Planned and looked at before it is written down, so that most mistakes cost nothing.
         let target = catalog.resolve_table(&insert.table, database)?;
+        if target.def.hive().is_none() {
+            crate::connectors::open_sink(&target.def)?;
+        }
         let plan = self.plan_job(catalog, database.key(), insert, target).await?;
         for input in &plan.inputs {
             input.stream.source.describe().await?;

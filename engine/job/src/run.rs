@@ -100,11 +100,6 @@ pub async fn run_generation(
     status: SharedStatus,
     mut ending: watch::Receiver<Option<Ending>>,
 ) -> Result<Ended, JobError> {
-    if let Some(Loaded { state, .. }) = open_log(&spec, &environment).load().await?
-        && let Some(reason) = state.finished
-    {
-        return Ok(Ended::Finished(reason));
-    }
     // Told to end before it begins, a generation reads nothing: it only ends what is committed (the source may be gone).
     let reads = ending.borrow().is_none();
     let mut generation = Tenure::begin(spec, environment, status, reads).await?;
@@ -116,6 +111,24 @@ pub async fn run_generation(
         Some(reason) => Ok(Ended::Finished(reason)),
         None => Ok(Ended::Paused),
     }
+}
+
+/// The end of a job that has come to rest before, by its log: it needs no generation and no source. Readers are shown
+/// what it wrote. None if it has not, or if its log can't be read now: a generation tells then.
+pub async fn at_rest(spec: &JobSpec, environment: &JobEnvironment, status: &SharedStatus) -> Option<Ended> {
+    let Loaded { head, state } = open_log(spec, environment).load().await.ok()??;
+    let reason = state.finished.clone()?;
+    for sink in spec.sinks() {
+        let table = Arc::new(state.tables.get(&sink.layout.id).cloned().unwrap_or_default());
+        sink.live.reset(&spec.id, head.number, table).ok()?;
+    }
+    status.update(|s| {
+        s.generation = head.generation;
+        s.log_number = head.number;
+        s.counters = state.counters;
+        s.committed = state.counters;
+    });
+    Some(Ended::Finished(reason))
 }
 
 /// The job's log.

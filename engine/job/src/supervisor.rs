@@ -2,7 +2,7 @@
 
 use crate::error::JobError;
 use crate::protocol::Ending;
-use crate::run::{Ended, run_generation};
+use crate::run::{Ended, at_rest, run_generation};
 use crate::spec::{JobEnvironment, JobSpec};
 use crate::status::{JobPhase, JobStatus, SharedStatus};
 use salamander_types::ErrorKind;
@@ -79,6 +79,9 @@ async fn supervise(
     status: SharedStatus,
     mut asked: watch::Receiver<Option<Ending>>,
 ) {
+    if let Some(Ended::Finished(reason)) = at_rest(&spec, &environment, &status).await {
+        return status.update(|s| s.phase = JobPhase::Finished(reason));
+    }
     let first_backoff = FIRST_BACKOFF.min(spec.options.longest_backoff);
     let mut backoff = first_backoff;
     let mut last_attempts = 0;

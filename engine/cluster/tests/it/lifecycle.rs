@@ -15,7 +15,7 @@ async fn a_stopped_job_leaves_its_rows_and_lets_its_tables_go() {
     assert_eq!(engine.job("copy").await.0, "running");
     for sql in ["DROP TABLE events", "DROP TABLE target"] {
         let error = engine.error(sql).await;
-        assert!(error.contains("is used by the running job copy: STOP JOB first"), "{error}");
+        assert!(error.contains("is used by the running job 'copy': STOP JOB first"), "{error}");
     }
     assert_eq!(engine.error("DROP JOB copy").await, "job 'copy' is running: STOP JOB copy first");
     assert!(engine.error("CREATE JOB copy AS INSERT INTO target SELECT body FROM events").await.contains("already"));

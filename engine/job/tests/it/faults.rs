@@ -47,8 +47,8 @@ async fn a_job_that_is_told_to_end_outlives_a_store_that_fails_for_a_while() {
     let process = world.start(Arc::clone(&inner));
     process.wait("committed", |s| s.committed.rows_read == 500).await;
     process.kill().await;
-    // Each generation opens with a listing of the log.
-    let faults = [(Operation::List, Fault::FailBefore); 3];
+    // The look whether the job is at rest begins with a listing of the log, and so does each generation.
+    let faults = [(Operation::List, Fault::FailBefore); 4];
     let store = FaultyStore::new(Arc::clone(&inner), Arc::new(Script::new(faults)));
     let process = world.start(Arc::new(store));
     let status = process.handle.end(Ending::Finish { reason: "stopped".to_owned() }).await;
