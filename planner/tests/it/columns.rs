@@ -18,7 +18,8 @@ async fn a_star_leaves_metadata_out() {
 
 #[tokio::test]
 async fn metadata_is_there_once_named() {
-    let sql = "SELECT _partition, _sequence_number, _offset, _enqueued_time, _partition_key, _properties, body FROM logs";
+    let sql =
+        "SELECT _partition, _sequence_number, _offset, _enqueued_time, _partition_key, _properties, body FROM logs";
     assert_eq!(names(sql).await.len(), 7);
     assert_eq!(names("SELECT *, _partition FROM logs").await, ["body", "_partition"]);
     let target = target(&[("split", DataType::Utf8View), ("number", DataType::Int64), ("body", DataType::Utf8View)]);

@@ -29,7 +29,10 @@ async fn the_users_pipeline() {
 #[tokio::test]
 async fn a_filter_reads_only_its_columns() {
     let target = target(&[("name", DataType::Utf8View)]);
-    check("SELECT upper(name) FROM events WHERE id > 10", &target, expect![[r#"
+    check(
+        "SELECT upper(name) FROM events WHERE id > 10",
+        &target,
+        expect![[r#"
         Projection: upper(events.name) AS name
           Filter: events.id > Int64(10)
             TableScan: events projection=[id, name]
@@ -39,7 +42,9 @@ async fn a_filter_reads_only_its_columns() {
             FilterExec: id@0 > 10, projection=[name@1]
               CooperativeExec
                 EpochSourceExec: table=default.events, columns=[id, name]
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -53,7 +58,9 @@ async fn a_union_of_two_streams() {
     scans.sort_unstable();
     assert_eq!(scans, [0, 1]);
     let text = text(&plan);
-    for part in ["UnionExec", "FilterExec", "EpochSourceExec: table=default.logs", "EpochSourceExec: table=default.other_logs"] {
+    for part in
+        ["UnionExec", "FilterExec", "EpochSourceExec: table=default.logs", "EpochSourceExec: table=default.other_logs"]
+    {
         assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
     }
     let mut rows = lines(&run(&plan, &["a", "b"]).await);
@@ -66,7 +73,10 @@ async fn the_same_stream_twice_is_read_once() {
     let sql = "SELECT upper(body) FROM logs UNION ALL SELECT body FROM logs";
     let plan = job(sql, &text_target()).await.unwrap();
     assert_eq!((plan.inputs.len(), plan.inputs[0].scans.clone()), (1, vec![0, 1]));
-    check(sql, &text_target(), expect![[r#"
+    check(
+        sql,
+        &text_target(),
+        expect![[r#"
         Projection: upper(logs.body) AS body
           Union
             Projection: upper(logs.body) AS upper(logs.body)
@@ -83,14 +93,19 @@ async fn the_same_stream_twice_is_read_once() {
               ProjectionExec: expr=[body@0 as upper(logs.body)]
                 CooperativeExec
                   EpochSourceExec: table=default.logs, columns=[body]
-    "#]]).await;
+    "#]],
+    )
+    .await;
     assert_eq!(lines(&run(&plan, &["a"]).await), ["A", "a"]);
 }
 
 #[tokio::test]
 async fn unnesting_a_view() {
     let sql = "SELECT unnest(w) AS body FROM words";
-    check(sql, &text_target(), expect![[r#"
+    check(
+        sql,
+        &text_target(),
+        expect![[r#"
         Projection: __unnest_placeholder(words.w,depth=1) AS body
           Unnest: lists[__unnest_placeholder(words.w)|depth=1] structs[]
             Projection: words.w AS __unnest_placeholder(words.w)
@@ -104,7 +119,9 @@ async fn unnesting_a_view() {
               ProjectionExec: expr=[split(body@0,  ) as __unnest_placeholder(words.w)]
                 CooperativeExec
                   EpochSourceExec: table=default.logs, columns=[body]
-    "#]]).await;
+    "#]],
+    )
+    .await;
     let plan = job(sql, &text_target()).await.unwrap();
     assert_eq!(lines(&run(&plan, &["one two", "", "three"]).await), ["one", "two", "", "three"]);
 }

@@ -22,7 +22,10 @@ async fn what_needs_state_is_named() {
         ("SELECT body FROM logs LIMIT 10", "LIMIT"),
         ("SELECT DISTINCT body FROM logs", "DISTINCT"),
         ("SELECT body FROM logs UNION SELECT body FROM other_logs", "DISTINCT"),
-        ("SELECT body FROM (SELECT body, row_number() OVER (ORDER BY body) AS n FROM logs) WHERE n = 1", "a window function (OVER)"),
+        (
+            "SELECT body FROM (SELECT body, row_number() OVER (ORDER BY body) AS n FROM logs) WHERE n = 1",
+            "a window function (OVER)",
+        ),
         ("SELECT body FROM logs WHERE body IN (SELECT name FROM events)", "a subquery in an expression"),
         ("SELECT 'x'", "a part without a stream (VALUES, SELECT without FROM)"),
         ("SELECT body FROM logs UNION ALL SELECT 'x'", "a part without a stream (VALUES, SELECT without FROM)"),
@@ -39,7 +42,9 @@ async fn what_needs_state_is_named() {
 /// DataFusion makes a constant of it when it plans: a job would write the time of its start for ever.
 #[tokio::test]
 async fn the_time_of_day_does_not_stand_still_unnoticed() {
-    for sql in ["SELECT CAST(now() AS STRING) FROM logs", "SELECT body FROM logs WHERE current_timestamp > _enqueued_time"] {
+    for sql in
+        ["SELECT CAST(now() AS STRING) FROM logs", "SELECT body FROM logs WHERE current_timestamp > _enqueued_time"]
+    {
         let refusal = refusal(sql, &text_target()).await;
         assert!(refusal.starts_with("a job can't have now() yet"), "{refusal}");
     }

@@ -5,10 +5,19 @@ use crate::engine::*;
 /// Columns of the target, and the query.
 const QUERIES: &[(&str, &str)] = &[
     ("body STRING", "SELECT body FROM raw"),
-    ("u STRING, n INT", "SELECT upper(body) AS u, length(body) AS n FROM raw WHERE body LIKE '%e%' AND length(body) > 20"),
-    ("a STRING, b STRING, z STRING", r"SELECT split(body, ' \| ')[1] AS a, split(body, ' \| ')[4] AS b, split(body, ' \| ')[23] AS z FROM raw"),
+    (
+        "u STRING, n INT",
+        "SELECT upper(body) AS u, length(body) AS n FROM raw WHERE body LIKE '%e%' AND length(body) > 20",
+    ),
+    (
+        "a STRING, b STRING, z STRING",
+        r"SELECT split(body, ' \| ')[1] AS a, split(body, ' \| ')[4] AS b, split(body, ' \| ')[23] AS z FROM raw",
+    ),
     ("d STRING", r"SELECT regexp_extract(body, '(?<=//)(.*?)(?=/|$)', 1) AS d FROM raw"),
-    ("t STRING, day STRING", r"SELECT date_format(ts, 'HH:mm:ss.SSS') AS t, date_format(ts, 'yyyy-MM-dd') AS day FROM parsed"),
+    (
+        "t STRING, day STRING",
+        r"SELECT date_format(ts, 'HH:mm:ss.SSS') AS t, date_format(ts, 'yyyy-MM-dd') AS day FROM parsed",
+    ),
     ("ts TIMESTAMP, level STRING", "SELECT ts, level FROM parsed WHERE ts IS NOT NULL"),
     ("f STRING", r"SELECT unnest(split(body, ' \| ')) AS f FROM raw"),
     ("x STRING", "SELECT body AS x FROM raw WHERE body LIKE '%INFO%' UNION ALL SELECT name AS x FROM typed"),
@@ -16,7 +25,10 @@ const QUERIES: &[(&str, &str)] = &[
     ("id BIGINT, name STRING, score DOUBLE, at TIMESTAMP", "SELECT * FROM typed"),
     ("twice BIGINT, third DOUBLE", "SELECT id * 2 AS twice, score / 3 AS third FROM typed WHERE score > 1.5"),
     ("n BIGINT, p STRING, id BIGINT", "SELECT _sequence_number AS n, _partition AS p, id FROM typed WHERE id % 7 = 0"),
-    ("name STRING, k STRING", "SELECT coalesce(name, 'none') AS name, CASE WHEN score > 6 THEN 'high' WHEN name IS NULL THEN NULL ELSE 'low' END AS k FROM typed"),
+    (
+        "name STRING, k STRING",
+        "SELECT coalesce(name, 'none') AS name, CASE WHEN score > 6 THEN 'high' WHEN name IS NULL THEN NULL ELSE 'low' END AS k FROM typed",
+    ),
     ("n INT", "SELECT CAST(substring(name, 6, 2) AS INT) AS n FROM typed"),
 ];
 
@@ -65,7 +77,8 @@ async fn with_tiny_epochs() {
     let readers = QUERIES.iter().filter(|(_, query)| query.contains("FROM typed")).count();
     let bad = (0..450).filter(|id| id % 11 == 5).count();
     assert_eq!(engine.value("SELECT count(*) FROM typed$bad_records").await, (bad * readers).to_string());
-    let once = "SELECT count(DISTINCT concat(_job, _partition, CAST(_sequence_number AS STRING))) FROM typed$bad_records";
+    let once =
+        "SELECT count(DISTINCT concat(_job, _partition, CAST(_sequence_number AS STRING))) FROM typed$bad_records";
     assert_eq!(engine.value(once).await, (bad * readers).to_string());
     assert_eq!(engine.value("SELECT DISTINCT reason FROM typed$bad_records").await.lines().count(), 1);
 }

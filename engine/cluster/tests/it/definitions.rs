@@ -70,10 +70,19 @@ async fn what_can_not_be_is_refused_and_leaves_nothing() {
         ("DROP VIEW shop.lake", "is a table, not a view"),
         ("SELECT * FROM shop.order", "order"),
         ("CREATE VIEW v AS SELECT nothing FROM shop.orders", "nothing"),
-        ("CREATE TABLE t (a BIGINT) WITH ('connector' = 'files', 'path' = '/x', 'format' = 'text')", "has one column, a STRING or BINARY"),
+        (
+            "CREATE TABLE t (a BIGINT) WITH ('connector' = 'files', 'path' = '/x', 'format' = 'text')",
+            "has one column, a STRING or BINARY",
+        ),
         ("CREATE TABLE t (a STRING) WITH ('connector' = 'files', 'format' = 'text')", "path"),
-        ("CREATE JOB j AS INSERT INTO shop.lake SELECT id FROM shop.orders", "the query has 1 columns, shop.lake takes 3"),
-        ("CREATE JOB j AS INSERT INTO shop.lake SELECT who, count(*), 'd' FROM shop.orders GROUP BY who", "an aggregate"),
+        (
+            "CREATE JOB j AS INSERT INTO shop.lake SELECT id FROM shop.orders",
+            "the query has 1 columns, shop.lake takes 3",
+        ),
+        (
+            "CREATE JOB j AS INSERT INTO shop.lake SELECT who, count(*), 'd' FROM shop.orders GROUP BY who",
+            "an aggregate",
+        ),
         ("CREATE JOB j AS INSERT INTO shop.big SELECT id, who FROM shop.orders", "is a view, not a table"),
         ("CREATE JOB j AS INSERT INTO shop.orders SELECT id, who FROM shop.orders", "can be written to"),
         ("SET anything = 1", "there is no setting 'anything'"),
@@ -96,5 +105,10 @@ async fn an_explain_of_a_job_runs_nothing() {
     let plans = engine.rows("EXPLAIN INSERT INTO shop.lake SELECT id, who, 'today' FROM shop.orders").await;
     assert!(plans[0].starts_with("logical | ") && plans[1].contains("EpochSinkExec"), "{plans:?}");
     assert_eq!(engine.rows("SHOW JOBS").await, Vec::<String>::new());
-    assert!(engine.error("EXPLAIN ANALYZE INSERT INTO shop.lake SELECT id, who, 'x' FROM shop.orders").await.contains("SHOW JOBS"));
+    assert!(
+        engine
+            .error("EXPLAIN ANALYZE INSERT INTO shop.lake SELECT id, who, 'x' FROM shop.orders")
+            .await
+            .contains("SHOW JOBS")
+    );
 }

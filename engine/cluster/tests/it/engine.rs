@@ -70,9 +70,10 @@ impl Engine {
         for batch in &batches {
             let columns: Vec<_> =
                 batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
-            rows.extend((0..batch.num_rows()).map(|row| {
-                columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join(" | ")
-            }));
+            rows.extend(
+                (0..batch.num_rows())
+                    .map(|row| columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join(" | ")),
+            );
         }
         rows
     }
@@ -142,7 +143,9 @@ impl Engine {
         self.append("events.log", "");
         let (path, target) = (self.path("in/events*"), self.path("target"));
         for sql in [
-            format!("CREATE TABLE events (body STRING) WITH ('connector' = 'files', 'path' = '{path}', 'format' = 'text', 'follow' = 'true')"),
+            format!(
+                "CREATE TABLE events (body STRING) WITH ('connector' = 'files', 'path' = '{path}', 'format' = 'text', 'follow' = 'true')"
+            ),
             format!("CREATE EXTERNAL TABLE target (body STRING) STORED AS PARQUET LOCATION '{target}'"),
             "CREATE JOB copy AS INSERT INTO target SELECT body FROM events".to_owned(),
         ] {
@@ -169,7 +172,15 @@ pub(crate) fn typed_lines(ids: std::ops::Range<u64>) -> String {
         let _ = match id % 11 {
             5 => writeln!(text, "no number,{id}"),
             7 => writeln!(text, "{id},,{},2023-12-22T10:00:00", id % 13),
-            _ => writeln!(text, "{id},name {} é,{}.{},2023-12-22T10:{:02}:{:02}.5", id % 17, id % 13, id % 10, id % 60, id % 59),
+            _ => writeln!(
+                text,
+                "{id},name {} é,{}.{},2023-12-22T10:{:02}:{:02}.5",
+                id % 17,
+                id % 13,
+                id % 10,
+                id % 60,
+                id % 59
+            ),
         };
     }
     text

@@ -2,9 +2,9 @@
 
 use crate::memory_source::MemorySource;
 use crate::world::*;
+use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::ObjectStore;
 use salamander_storage::testing::{Fault, FaultPlan, FaultyStore, Operation};
 use std::sync::Arc;
 use std::time::Duration;

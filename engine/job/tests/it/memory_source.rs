@@ -88,11 +88,7 @@ impl Source for MemorySource {
             start: Position::at(0),
             end: Some(split.rows.len() as u64),
         });
-        Ok(SourceDescription {
-            identity: content.identity.clone(),
-            splits: splits.collect(),
-            bounded: content.bounded,
-        })
+        Ok(SourceDescription { identity: content.identity.clone(), splits: splits.collect(), bounded: content.bounded })
     }
 
     async fn open(

@@ -81,7 +81,9 @@ async fn plan(source: &MemorySource) -> JobPlan {
         id: TableId::from_text(STREAM),
         name: "db.events".to_owned(),
         source: Arc::new(source.clone()),
-        decoder, event_time: None, };
+        decoder,
+        event_time: None,
+    };
     let target = JobTarget { name: "db.target".to_owned(), schema: Arc::new(columns()), columns: vec![] };
     let statement = salamander_sql::parse_one("SELECT id, text, day FROM events").unwrap().statement;
     let salamander_sql::Statement::Query(query) = statement else { panic!("a query") };
@@ -113,7 +115,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new(source: MemorySource, seed: u64) -> Self {
         let plan = plan(&source).await;
-        let table = TableOptions { roll_size: 20_000, roll_interval: Duration::from_millis(15), ..TableOptions::default() };
+        let table =
+            TableOptions { roll_size: 20_000, roll_interval: Duration::from_millis(15), ..TableOptions::default() };
         Self { source, plan, options: hurried(), table, entropy: Arc::new(SystemEntropy::seeded(seed)), sink: None }
     }
 
@@ -121,11 +124,19 @@ impl World {
         self.entropy.next_u64() % below
     }
 
-    fn sink_table(&self, store: &Arc<dyn ObjectStore>, id: &str, root: &str, schema: &Schema, partitions: &[&str]) -> SinkTable {
+    fn sink_table(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        id: &str,
+        root: &str,
+        schema: &Schema,
+        partitions: &[&str],
+    ) -> SinkTable {
         let location = TableLocation { store: Arc::clone(store), root: Path::parse(root).unwrap() };
         let partitions: Vec<String> = partitions.iter().map(|p| (*p).to_owned()).collect();
         let options = self.table.clone();
-        let layout = TableLayout::new(TableId::from_text(id), format!("db.{id}"), location, schema, &partitions, options);
+        let layout =
+            TableLayout::new(TableId::from_text(id), format!("db.{id}"), location, schema, &partitions, options);
         let layout = Arc::new(layout.unwrap());
         SinkTable { live: Arc::new(LiveTable::new(Arc::clone(&layout))), layout }
     }
@@ -189,7 +200,8 @@ impl Process {
         for batch in &batches {
             let (split, reason) = (batch.column(0).as_string_view(), batch.column(2).as_string_view());
             let number = batch.column(1).as_primitive::<Int64Type>();
-            let lines = (0..batch.num_rows()).map(|i| format!("{} {}: {}", split.value(i), number.value(i), reason.value(i)));
+            let lines =
+                (0..batch.num_rows()).map(|i| format!("{} {}: {}", split.value(i), number.value(i), reason.value(i)));
             rows.extend(lines);
         }
         rows.sort();
