@@ -52,7 +52,9 @@ pub fn script(source: &str, folder: &Path, properties: &str) -> Result<String> {
                 let location = text.find("LOCATION").context("the table has no LOCATION")?;
                 format!("{}LOCATION '{}' TBLPROPERTIES ({properties})", &text[..location], folder.display())
             }
-            Statement::CreateTable(create) => format!("CREATE TABLE {} (body STRING) WITH ({source})", create.table.name),
+            Statement::CreateTable(create) => {
+                format!("CREATE TABLE {} (body STRING) WITH ({source})", create.table.name)
+            }
             _ => statement.text.clone(),
         };
         script.push_str(&text);

@@ -6,8 +6,8 @@ use crate::tables::{Relation, StreamRelation, Tables};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
-use datafusion::datasource::ViewTable;
 use datafusion::common::{DataFusionError, Result};
+use datafusion::datasource::ViewTable;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
@@ -60,9 +60,7 @@ impl CatalogProvider for Binding {
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         let database = name.to_lowercase();
-        self.tables
-            .has_database(&database)
-            .then(|| Arc::new(Database { binding: self.clone(), database }) as _)
+        self.tables.has_database(&database).then(|| Arc::new(Database { binding: self.clone(), database }) as _)
     }
 }
 
@@ -174,8 +172,7 @@ impl TableProvider for StreamTable {
             }
             Reading::Batch => {
                 let source = Arc::clone(&self.stream.source);
-                let description =
-                    source.describe().await.map_err(|e| DataFusionError::External(Box::new(e)))?;
+                let description = source.describe().await.map_err(|e| DataFusionError::External(Box::new(e)))?;
                 Ok(Arc::new(StreamScanExec::new(name, source, description, rows)))
             }
         }

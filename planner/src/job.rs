@@ -187,7 +187,9 @@ fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
             LogicalPlan::Sort(_) => "ORDER BY",
             LogicalPlan::Limit(_) => "LIMIT",
             LogicalPlan::Subquery(_) => "a subquery in an expression",
-            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => "a part without a stream (VALUES, SELECT without FROM)",
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+                "a part without a stream (VALUES, SELECT without FROM)"
+            }
             LogicalPlan::RecursiveQuery(_) => "a recursive query",
             _ => "this kind of query",
         };

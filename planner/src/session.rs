@@ -42,10 +42,8 @@ impl Planner {
         let options = config.options_mut();
         options.sql_parser.map_string_types_to_utf8view = true;
         options.execution.time_zone = Some("UTC".to_owned());
-        let state = SessionStateBuilder::new_with_default_features()
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .build();
+        let state =
+            SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
         let context = SessionContext::new_with_state(state);
         salamander_functions::register_all(&context)?;
         Ok(Self { base: Arc::new(context.state()) })
@@ -60,7 +58,12 @@ impl Planner {
     ///
     /// # Errors
     /// When the query doesn't plan.
-    pub async fn query(&self, tables: Arc<dyn Tables>, database: &str, query: &Query) -> Result<LogicalPlan, PlanError> {
+    pub async fn query(
+        &self,
+        tables: Arc<dyn Tables>,
+        database: &str,
+        query: &Query,
+    ) -> Result<LogicalPlan, PlanError> {
         let binding = self.binding(tables, Reading::Batch);
         Ok(binding.plan(database, query).await?)
     }
@@ -133,9 +136,6 @@ fn key(name: &ObjectName, database: &str) -> String {
 }
 
 /// A plan with its columns renamed and cast, position by position, to a schema's.
-pub(crate) fn project_to(
-    plan: LogicalPlan,
-    expressions: Vec<datafusion::logical_expr::Expr>,
-) -> Result<LogicalPlan> {
+pub(crate) fn project_to(plan: LogicalPlan, expressions: Vec<datafusion::logical_expr::Expr>) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(expressions)?.build()
 }

@@ -44,7 +44,8 @@ impl VisitorMut for Hide<'_> {
 impl Hide<'_> {
     /// The names or aliases by which stream tables stand in FROM.
     fn streams(&self, select: &Select) -> Vec<String> {
-        let factors = select.from.iter().flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
+        let factors =
+            select.from.iter().flat_map(|t| std::iter::once(&t.relation).chain(t.joins.iter().map(|j| &j.relation)));
         factors
             .filter_map(|factor| match factor {
                 TableFactor::Table { name, alias, .. } if (self.is_stream)(name) => match alias {

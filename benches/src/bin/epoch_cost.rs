@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release -p salamander-benches --bin epoch_cost
 
+#![allow(clippy::print_stdout, reason = "a benchmark's result goes to standard output")]
+
 use anyhow::{Context, Result};
 use arrow::array::BinaryViewBuilder;
 use async_trait::async_trait;
@@ -53,7 +55,11 @@ impl Tables for Example {
             })));
         }
         let view = self.parts.views.iter().find(|(view, _)| view == name);
-        Ok(view.map(|(_, query)| Relation::View { database: "default".to_owned(), query: query.clone(), columns: vec![] }))
+        Ok(view.map(|(_, query)| Relation::View {
+            database: "default".to_owned(),
+            query: query.clone(),
+            columns: vec![],
+        }))
     }
 
     fn table_names(&self, _: &str) -> Vec<String> {
@@ -63,7 +69,11 @@ impl Tables for Example {
 
 async fn plan(partitions: usize) -> Result<JobPlan> {
     let parts = pipeline::parts()?;
-    let body = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new("body", arrow::datatypes::DataType::Utf8View, true)]);
+    let body = arrow::datatypes::Schema::new(vec![arrow::datatypes::Field::new(
+        "body",
+        arrow::datatypes::DataType::Utf8View,
+        true,
+    )]);
     let decoder = salamander_formats::decoder("text", Arc::new(body), &BTreeMap::new())?;
     let source = salamander_generator::from_options(&BTreeMap::new())?;
     let target = JobTarget {

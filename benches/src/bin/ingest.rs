@@ -4,6 +4,8 @@
 //!
 //! Prints one JSON line: rows, rows/s, rows per CPU second, peak memory of this process.
 
+#![allow(clippy::print_stdout, reason = "a benchmark's result goes to standard output")]
+
 use anyhow::{Context, Result, bail};
 use arrow::array::{Array, Int64Array, StringArray};
 use clap::Parser;

@@ -5,6 +5,8 @@
 //! Against a running `salamander server`; this process has the one clock. A steady load of `--rate` events a second goes through
 //! one partition; a query for the newest event's number runs all the time. One JSON line: p50 and p99 in milliseconds.
 
+#![allow(clippy::print_stdout, reason = "a benchmark's result goes to standard output")]
+
 use anyhow::{Context, Result, bail};
 use arrow::array::{Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Schema};
@@ -102,7 +104,10 @@ async fn main() -> Result<()> {
             "CREATE TABLE latency_events (body STRING) WITH ('connector' = 'eventhubs', 'connection_string' = '{}', 'event_hub' = 'latency', 'format' = 'text')",
             connection(&arguments.eventhubs)
         ),
-        format!("CREATE EXTERNAL TABLE latency_table (n BIGINT) STORED AS PARQUET LOCATION '{}'", arguments.table.display()),
+        format!(
+            "CREATE EXTERNAL TABLE latency_table (n BIGINT) STORED AS PARQUET LOCATION '{}'",
+            arguments.table.display()
+        ),
         "CREATE JOB latency AS INSERT INTO latency_table SELECT CAST(body AS BIGINT) FROM latency_events".to_owned(),
     ] {
         let info = client.execute(statement, None).await?;

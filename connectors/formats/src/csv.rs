@@ -76,8 +76,7 @@ impl QuotedSplitter {
             let text = &record[field.start as usize..field.end as usize];
             field.start = (rewritten.len() - base) as u32;
             let mut rest = text;
-            while field.quoted {
-                let Some(at) = memchr::memchr(self.quote, rest) else { break };
+            while let Some(at) = if field.quoted { memchr::memchr(self.quote, rest) } else { None } {
                 rewritten.extend_from_slice(&rest[..=at]);
                 rest = rest.get(at + 2..).unwrap_or_default();
             }

@@ -86,7 +86,7 @@ impl FileConfig {
 }
 
 fn check_keys(table: &toml::Table, known: &[&str], prefix: &str) -> anyhow::Result<()> {
-    for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
+    if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
         let nearest = known
             .iter()
             .map(|k| (strsim::jaro_winkler(k, key), k))

@@ -25,7 +25,9 @@ pub(crate) fn lookup(reference: Ref) -> Option<String> {
 }
 
 fn connector_of(table: &TableDef) -> Result<&ConnectorTable, HeadError> {
-    table.connector().ok_or_else(|| HeadError::invalid(format!("{} is a table of files, not of a connector", table.name)))
+    table
+        .connector()
+        .ok_or_else(|| HeadError::invalid(format!("{} is a table of files, not of a connector", table.name)))
 }
 
 /// The declared columns of a table.

@@ -148,8 +148,7 @@ async fn read_job_logs(
     let mut written: HashMap<TableId, Vec<Written>> = HashMap::new();
     for folder in listed.common_prefixes {
         let Some(name) = folder.filename().map(str::to_owned) else { continue };
-        let log: Log<JobState> =
-            Log::new(Arc::clone(store), folder.clone().join("log"), name.clone(), context.clone());
+        let log: Log<JobState> = Log::new(Arc::clone(store), folder.clone().join("log"), name.clone(), context.clone());
         let Some(loaded) = log.load().await? else { continue };
         for (table, state) in &loaded.state.tables {
             written.entry(table.clone()).or_default().push(Written {

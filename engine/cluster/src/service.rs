@@ -23,10 +23,16 @@ impl Head {
                 Arc::clone(plan.schema().inner())
             }
             // These change nothing: their answer is the surest way to its schema.
-            Statement::Show(show @ (Show::Jobs | Show::Databases { .. } | Show::Tables { .. } | Show::CreateTable { .. } | Show::Partitions { .. })) => {
-                schema(&self.show(&catalog, &database, show).await?)
+            Statement::Show(
+                show @ (Show::Jobs
+                | Show::Databases { .. }
+                | Show::Tables { .. }
+                | Show::CreateTable { .. }
+                | Show::Partitions { .. }),
+            ) => schema(&self.show(&catalog, &database, show).await?),
+            Statement::Describe { name, extended } => {
+                schema(&self.describe_table(&catalog, &database, name, *extended).await?)
             }
-            Statement::Describe { name, extended } => schema(&self.describe_table(&catalog, &database, name, *extended).await?),
             Statement::Explain { analyze: true, .. } => Arc::new(Schema::new(vec![
                 Field::new("plan_type", DataType::Utf8, false),
                 Field::new("plan", DataType::Utf8, false),
@@ -76,10 +82,8 @@ impl StatementService for Head {
 
     async fn schemas(&self, _: &Session) -> Result<Vec<SchemaInfo>, StatementError> {
         let catalog = self.catalog.get();
-        let mut schemas: Vec<_> = catalog
-            .databases()
-            .map(|d| SchemaInfo { catalog: CATALOG.to_owned(), name: d.name.to_string() })
-            .collect();
+        let mut schemas: Vec<_> =
+            catalog.databases().map(|d| SchemaInfo { catalog: CATALOG.to_owned(), name: d.name.to_string() }).collect();
         schemas.sort();
         Ok(schemas)
     }

@@ -27,7 +27,12 @@ fn count(number: u64) -> Option<i64> {
 }
 
 impl Head {
-    pub(crate) async fn show(&self, catalog: &Arc<Catalog>, session_db: &Name, show: &Show) -> Result<Vec<Column>, HeadError> {
+    pub(crate) async fn show(
+        &self,
+        catalog: &Arc<Catalog>,
+        session_db: &Name,
+        show: &Show,
+    ) -> Result<Vec<Column>, HeadError> {
         match show {
             Show::Jobs => Ok(self.show_jobs(catalog)),
             Show::Databases { like } => {
@@ -43,7 +48,9 @@ impl Head {
                     Relation::Table(table) => table.def.to_sql(),
                     Relation::View(view) => view.to_sql(),
                     Relation::BadRecords(_) => {
-                        return Err(HeadError::invalid(format!("{table} is kept by the engine: no statement makes it")));
+                        return Err(HeadError::invalid(format!(
+                            "{table} is kept by the engine: no statement makes it"
+                        )));
                     }
                 };
                 Ok(vec![Column::Text("statement", vec![Some(sql)])])
@@ -56,7 +63,8 @@ impl Head {
         jobs.sort_by(|a, b| a.name.cmp(&b.name));
         let statuses: Vec<_> = jobs.iter().map(|j| self.job_status(&job_id(j))).collect();
         let figure = |pick: fn(&JobStatus) -> Option<i64>| statuses.iter().map(|s| s.as_ref().and_then(pick)).collect();
-        let phases = jobs.iter().zip(&statuses).map(|(job, status)| self.phase(job, status.as_ref())).collect::<Vec<_>>();
+        let phases =
+            jobs.iter().zip(&statuses).map(|(job, status)| self.phase(job, status.as_ref())).collect::<Vec<_>>();
         let target = |j: &&CatalogJob| catalog.table(&j.writes).map(|t| t.def.name.to_string());
         vec![
             Column::Text("job", jobs.iter().map(|j| Some(j.name.to_string())).collect()),
@@ -91,7 +99,9 @@ impl Head {
         };
         match &status.phase {
             JobPhase::Starting => ("starting".to_owned(), status.last_failure.clone()),
-            JobPhase::Running => ("running".to_owned(), status.last_failure.clone().map(|f| format!("recovered from: {f}"))),
+            JobPhase::Running => {
+                ("running".to_owned(), status.last_failure.clone().map(|f| format!("recovered from: {f}")))
+            }
             JobPhase::Stopping => ("stopping".to_owned(), None),
             JobPhase::Paused => ("paused".to_owned(), None),
             JobPhase::Finished(reason) => ("finished".to_owned(), Some(reason.clone())),
@@ -100,12 +110,19 @@ impl Head {
         }
     }
 
-    async fn show_partitions(&self, catalog: &Arc<Catalog>, session_db: &Name, name: &TableName) -> Result<Vec<Column>, HeadError> {
+    async fn show_partitions(
+        &self,
+        catalog: &Arc<Catalog>,
+        session_db: &Name,
+        name: &TableName,
+    ) -> Result<Vec<Column>, HeadError> {
         let table = catalog.resolve_table(name, session_db)?;
         let open = self.tables.external(&table_id(table), &table.def).await?;
         // Rows in files, files, bytes in files, rows that are not rolled yet.
         let mut partitions = std::collections::BTreeMap::<String, (u64, u64, u64, u64)>::new();
-        let folder = |values: &[Option<String>]| folder_path(open.layout.partition_columns(), values).trim_end_matches('/').to_owned();
+        let folder = |values: &[Option<String>]| {
+            folder_path(open.layout.partition_columns(), values).trim_end_matches('/').to_owned()
+        };
         for view in open.live.pin().jobs.values() {
             for file in view.state.files.values() {
                 let entry = partitions.entry(folder(&file.values)).or_default();
@@ -136,7 +153,11 @@ impl Head {
         match catalog.resolve(name, session_db)? {
             Relation::Table(table) => {
                 for column in table.def.all_columns() {
-                    rows.push([Some(column.name.to_string()), Some(column.column_type.to_string()), column.comment.clone()]);
+                    rows.push([
+                        Some(column.name.to_string()),
+                        Some(column.column_type.to_string()),
+                        column.comment.clone(),
+                    ]);
                 }
                 if extended {
                     let kind = match &table.def.kind {

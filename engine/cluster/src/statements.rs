@@ -48,7 +48,10 @@ impl Head {
             Statement::StopJob { name } => {
                 let job = catalog.resolve_job(name)?;
                 let status = self.stop_job(job).await?;
-                done(format!("job {} stopped: {} rows read, {} bad", job.name, status.counters.rows_read, status.counters.rows_bad))
+                done(format!(
+                    "job {} stopped: {} rows read, {} bad",
+                    job.name, status.counters.rows_read, status.counters.rows_bad
+                ))
             }
             Statement::Use { db } => {
                 catalog.database(db)?;
@@ -69,7 +72,12 @@ impl Head {
         Ok(stream(answer)?)
     }
 
-    async fn select(&self, catalog: &Arc<Catalog>, database: &Name, query: &Query) -> Result<SendableRecordBatchStream, HeadError> {
+    async fn select(
+        &self,
+        catalog: &Arc<Catalog>,
+        database: &Name,
+        query: &Query,
+    ) -> Result<SendableRecordBatchStream, HeadError> {
         let relations = self.relations(catalog);
         let plan = self.planner.query(relations.clone(), database.key(), query).await?;
         let state = self.planner.state(relations, database.key());
@@ -143,7 +151,13 @@ impl Head {
         self.begin_job(catalog, database, name, insert).await
     }
 
-    async fn begin_job(&self, catalog: &Arc<Catalog>, database: &Name, name: Name, insert: &Insert) -> Result<Vec<Column>, HeadError> {
+    async fn begin_job(
+        &self,
+        catalog: &Arc<Catalog>,
+        database: &Name,
+        name: Name,
+        insert: &Insert,
+    ) -> Result<Vec<Column>, HeadError> {
         // Planned and looked at before it is written down, so that most mistakes cost nothing.
         let target = catalog.resolve_table(&insert.table, database)?;
         if target.def.hive().is_none() {
@@ -187,7 +201,8 @@ impl Head {
                 let optimized = state.optimize(&plan)?;
                 let physical = state.create_physical_plan(&plan).await?;
                 if analyze {
-                    let analyzed = datafusion::logical_expr::LogicalPlanBuilder::from(plan).explain(verbose, true)?.build()?;
+                    let analyzed =
+                        datafusion::logical_expr::LogicalPlanBuilder::from(plan).explain(verbose, true)?.build()?;
                     let physical = state.create_physical_plan(&analyzed).await?;
                     return Ok(execute_stream(physical, state.task_ctx())?);
                 }
@@ -198,7 +213,9 @@ impl Head {
             _ => return Err(HeadError::invalid("EXPLAIN takes a query, an INSERT or a CREATE JOB")),
         };
         if analyze {
-            return Err(HeadError::invalid("EXPLAIN ANALYZE takes a query: a job doesn't end. SHOW JOBS has its figures"));
+            return Err(HeadError::invalid(
+                "EXPLAIN ANALYZE takes a query: a job doesn't end. SHOW JOBS has its figures",
+            ));
         }
         let kinds = vec![Some("logical".to_owned()), Some("physical".to_owned())];
         let plans = vec![Some(logical.display_indent().to_string()), Some(plan_text(&physical))];
@@ -210,7 +227,8 @@ impl Head {
         catalog: &Arc<Catalog>,
         database: &Name,
         insert: &Insert,
-    ) -> Result<(datafusion::logical_expr::LogicalPlan, Arc<dyn datafusion::physical_plan::ExecutionPlan>), HeadError> {
+    ) -> Result<(datafusion::logical_expr::LogicalPlan, Arc<dyn datafusion::physical_plan::ExecutionPlan>), HeadError>
+    {
         let target = catalog.resolve_table(&insert.table, database)?;
         let plan = self.plan_job(catalog, database.key(), insert, target).await?;
         Ok((plan.logical, plan.physical))

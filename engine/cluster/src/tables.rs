@@ -45,11 +45,7 @@ pub(crate) fn outbox_id(job: &JobId) -> TableId {
 }
 
 impl TableRegistry {
-    pub(crate) fn new(
-            store: Arc<dyn ObjectStore>,
-        root: Path,
-        written: HashMap<TableId, Vec<Written>>,
-    ) -> Self {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Path, written: HashMap<TableId, Vec<Written>>) -> Self {
         Self { store, root, open: Mutex::default(), written }
     }
 
@@ -58,11 +54,11 @@ impl TableRegistry {
         if let Some(open) = self.open.lock().get(id) {
             return Ok(open.clone());
         }
-        let hive = table.hive().ok_or_else(|| HeadError::invalid(format!("{} is not an external table", table.name)))?;
+        let hive =
+            table.hive().ok_or_else(|| HeadError::invalid(format!("{} is not an external table", table.name)))?;
         let config = hive.resolve(&lookup)?;
         let (store, root) = salamander_storage::open_store(&config.location)?;
-        let partition_columns: Vec<String> =
-            hive.partition_columns.iter().map(|c| c.name.key().to_owned()).collect();
+        let partition_columns: Vec<String> = hive.partition_columns.iter().map(|c| c.name.key().to_owned()).collect();
         let zstd_level = match config.compression {
             salamander_sql::options::Compression::Zstd(level) => level,
             _ => TableOptions::default().zstd_level,
@@ -76,7 +72,8 @@ impl TableRegistry {
         };
         let location = TableLocation { store, root };
         let schema = declared_schema(table);
-        let layout = TableLayout::new(id.clone(), table.name.to_string(), location, &schema, &partition_columns, options)?;
+        let layout =
+            TableLayout::new(id.clone(), table.name.to_string(), location, &schema, &partition_columns, options)?;
         claim_folder(&layout).await?;
         self.insert(layout)
     }

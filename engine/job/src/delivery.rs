@@ -40,10 +40,8 @@ pub(crate) async fn deliver_next(
     sink: Arc<dyn DeliverySink>,
     state: TableState,
 ) -> Result<LogNumber, JobError> {
-    let (number, paths) = state
-        .queued
-        .first_key_value()
-        .ok_or_else(|| JobError::Internal(format!("job {job}: nothing is queued")))?;
+    let (number, paths) =
+        state.queued.first_key_value().ok_or_else(|| JobError::Internal(format!("job {job}: nothing is queued")))?;
     let mut first_index = 0;
     for path in paths {
         let segment = state

@@ -91,10 +91,8 @@ impl Look {
             let table = &input.stream.id;
             let known = state.sources.get(table);
             match known.and_then(|s| s.identity.as_ref()) {
-                None => entries.push(JobEntry::SourceIdentity {
-                    table: table.clone(),
-                    identity: description.identity.clone(),
-                }),
+                None => entries
+                    .push(JobEntry::SourceIdentity { table: table.clone(), identity: description.identity.clone() }),
                 Some(identity) if *identity == description.identity => {}
                 Some(identity) => {
                     return Err(JobError::SourceChanged(format!(

@@ -14,7 +14,10 @@ use crate::status::{JobPhase, SharedStatus};
 use crate::watermarks::Watermarks;
 use arrow::array::RecordBatch;
 use salamander_hive::cleanup::SUPERSEDED_FOR;
-use salamander_hive::{RollRequest, SegmentStamp, SupersededSegments, delete_orphans, delete_superseded, execute_roll, plan_rolls, write_segment};
+use salamander_hive::{
+    RollRequest, SegmentStamp, SupersededSegments, delete_orphans, delete_superseded, execute_roll, plan_rolls,
+    write_segment,
+};
 use salamander_operators::stream_rows::gap_record;
 use salamander_operators::{EpochContext, EpochOutput, run_epoch};
 use salamander_storage::log::RETENTION;
@@ -149,9 +152,9 @@ impl JobSpec {
     }
 
     fn sink(&self, table: &TableId) -> Result<&SinkTable, JobError> {
-        self.sinks()
-            .find(|s| s.layout.id == *table)
-            .ok_or_else(|| JobError::Internal(format!("table {table} stands in the log of job {}, not in its plan", self.id)))
+        self.sinks().find(|s| s.layout.id == *table).ok_or_else(|| {
+            JobError::Internal(format!("table {table} stands in the log of job {}, not in its plan", self.id))
+        })
     }
 
     /// What a generation's first manifest says beside its number.
@@ -622,8 +625,7 @@ impl Tenure {
         let outbox = matches!(self.spec.target, Target::Delivery { .. }).then(|| self.spec.target.table()).flatten();
         for sink in self.spec.sinks().filter(|s| outbox.is_none_or(|o| o.layout.id != s.layout.id)) {
             let Some(table) = self.state.tables.get(&sink.layout.id) else { continue };
-            let request =
-                RollRequest { job: &self.spec.id, generation: self.head.generation, now_micros: now, force };
+            let request = RollRequest { job: &self.spec.id, generation: self.head.generation, now_micros: now, force };
             let planned = plan_rolls(table, &request, &sink.layout.options, self.environment.entropy.as_ref());
             rolls.extend(planned.into_iter().map(|r| (sink.layout.id.clone(), r)));
         }

@@ -45,27 +45,11 @@ pub struct EpochOutput {
 impl EpochContext {
     /// An epoch over these raw batches, one list a source, spread over `partitions` plan partitions by size: few rows
     /// all go to the first, so that a small epoch pays for one partition only.
-    pub fn new(
-        job: JobId,
-        epoch: Epoch,
-        sources: Vec<Vec<RawBatch>>,
-        partitions: usize,
-    ) -> Self {
+    pub fn new(job: JobId, epoch: Epoch, sources: Vec<Vec<RawBatch>>, partitions: usize) -> Self {
         let rows = sources.iter().flatten().map(RawBatch::len).sum();
         let spread = if rows > SPAWN_ABOVE_ROWS { partitions } else { 1 };
-        let inputs = sources
-            .into_iter()
-            .map(|batches| spread_batches(batches, spread, partitions))
-            .collect();
-        Self {
-            job,
-            epoch,
-            inputs,
-            rows,
-            output: Mutex::default(),
-            bad: Mutex::default(),
-            latest: Mutex::default(),
-        }
+        let inputs = sources.into_iter().map(|batches| spread_batches(batches, spread, partitions)).collect();
+        Self { job, epoch, inputs, rows, output: Mutex::default(), bad: Mutex::default(), latest: Mutex::default() }
     }
 
     /// Input rows in all.
@@ -104,23 +88,15 @@ impl EpochContext {
         context
             .session_config()
             .get_extension::<Self>()
-            .ok_or_else(|| {
-                DataFusionError::Internal("a job's plan was run outside an epoch".to_owned())
-            })
+            .ok_or_else(|| DataFusionError::Internal("a job's plan was run outside an epoch".to_owned()))
     }
 }
 
 /// Batches go round by bytes: the next one to the partition that has least.
-fn spread_batches(
-    batches: Vec<RawBatch>,
-    spread: usize,
-    partitions: usize,
-) -> Vec<Mutex<Vec<RawBatch>>> {
+fn spread_batches(batches: Vec<RawBatch>, spread: usize, partitions: usize) -> Vec<Mutex<Vec<RawBatch>>> {
     let mut lists: Vec<(usize, Vec<RawBatch>)> = vec![(0, Vec::new()); partitions.max(1)];
     for batch in batches {
-        let least = (0..spread.clamp(1, lists.len()))
-            .min_by_key(|i| lists[*i].0)
-            .unwrap_or(0);
+        let least = (0..spread.clamp(1, lists.len())).min_by_key(|i| lists[*i].0).unwrap_or(0);
         lists[least].0 += batch.bytes;
         lists[least].1.push(batch);
     }
@@ -140,23 +116,18 @@ pub async fn run_epoch(
     context: EpochContext,
 ) -> Result<EpochOutput> {
     let context = Arc::new(context);
-    let config = task
-        .session_config()
-        .clone()
-        .with_extension(Arc::clone(&context));
-    let task = Arc::new(
-        TaskContext::new(
-            None,
-            task.session_id(),
-            config,
-            // A physical plan holds its functions; the registries are for decoding plans.
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            task.runtime_env(),
-        )
-    );
+    let config = task.session_config().clone().with_extension(Arc::clone(&context));
+    let task = Arc::new(TaskContext::new(
+        None,
+        task.session_id(),
+        config,
+        // A physical plan holds its functions; the registries are for decoding plans.
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        task.runtime_env(),
+    ));
     let partitions = plan.output_partitioning().partition_count();
     let mut reported = 0u64;
     if context.rows() > SPAWN_ABOVE_ROWS && partitions > 1 {
@@ -178,10 +149,7 @@ pub async fn run_epoch(
     let latest = std::mem::take(&mut *context.latest.lock());
     let left: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if left as u64 != reported {
-        return exec_err!(
-            "epoch {}: sinks report {reported} rows, {left} were left",
-            context.epoch
-        );
+        return exec_err!("epoch {}: sinks report {reported} rows, {left} were left", context.epoch);
     }
     Ok(EpochOutput { batches, bad, latest })
 }

@@ -10,8 +10,8 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
-    ReplaceChildrenOptions, SendableRecordBatchStream,
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, ReplaceChildrenOptions,
+    SendableRecordBatchStream,
 };
 use futures::StreamExt;
 use std::fmt;
@@ -42,11 +42,7 @@ impl EpochSinkExec {
             EmissionType::Final,
             Boundedness::Bounded,
         );
-        Self {
-            target,
-            input,
-            properties: Arc::new(properties),
-        }
+        Self { target, input, properties: Arc::new(properties) }
     }
 }
 
@@ -91,16 +87,11 @@ impl ExecutionPlan for EpochSinkExec {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children
-            .pop()
-            .ok_or_else(|| internal_datafusion_err!("EpochSinkExec needs its input"))?;
+        let input = children.pop().ok_or_else(|| internal_datafusion_err!("EpochSinkExec needs its input"))?;
         Ok(Arc::new(Self::new(self.target.clone(), input)))
     }
 
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         use datafusion::physical_plan::ChildrenPropertiesMode;
         self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
@@ -125,9 +116,6 @@ impl ExecutionPlan for EpochSinkExec {
             let rows: ArrayRef = Arc::new(UInt64Array::from(vec![rows]));
             Ok(RecordBatch::try_new(Arc::clone(&REPORT), vec![rows])?)
         };
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&REPORT),
-            futures::stream::once(report),
-        )))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&REPORT), futures::stream::once(report))))
     }
 }

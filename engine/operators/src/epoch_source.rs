@@ -10,8 +10,8 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-    ReplaceChildrenOptions, SendableRecordBatchStream,
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+    SendableRecordBatchStream,
 };
 use salamander_connector_api::RawBatch;
 use std::fmt;
@@ -39,12 +39,7 @@ impl EpochSourceExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self {
-            table,
-            source,
-            rows,
-            properties: Arc::new(properties),
-        }
+        Self { table, source, rows, properties: Arc::new(properties) }
     }
 }
 
@@ -83,10 +78,7 @@ impl ExecutionPlan for EpochSourceExec {
         Ok(self)
     }
 
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
@@ -108,12 +100,10 @@ impl ExecutionPlan for EpochSourceExec {
             let context = EpochContext::of(&task)?;
             futures::StreamExt::boxed(futures::stream::once(async move { context.take_input(source, partition) }))
         };
-        let stream = futures::StreamExt::map(
-            futures::StreamExt::flat_map(inputs, futures::stream::iter),
-            decode,
-        );
-        Ok(Box::pin(datafusion::physical_plan::coop::cooperative(
-            RecordBatchStreamAdapter::new(Arc::clone(self.rows.schema()), stream),
-        )))
+        let stream = futures::StreamExt::map(futures::StreamExt::flat_map(inputs, futures::stream::iter), decode);
+        Ok(Box::pin(datafusion::physical_plan::coop::cooperative(RecordBatchStreamAdapter::new(
+            Arc::clone(self.rows.schema()),
+            stream,
+        ))))
     }
 }

@@ -1,10 +1,10 @@
 //! The rows of a stream table: declared columns by the table's decoder, then the metadata columns.
 
-use arrow::array::{
-    Array, ArrayRef, BinaryViewBuilder, Int64Array, RecordBatch, RecordBatchOptions,
-    StringViewArray, StringViewBuilder, UInt32Array, new_null_array,
-};
 use arrow::array::AsArray;
+use arrow::array::{
+    Array, ArrayRef, BinaryViewBuilder, Int64Array, RecordBatch, RecordBatchOptions, StringViewArray,
+    StringViewBuilder, UInt32Array, new_null_array,
+};
 use arrow::compute::{max, take};
 use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -50,23 +50,13 @@ impl StreamRows {
     ///
     /// # Errors
     /// When an index is out of range.
-    pub fn try_new(
-        decoder: Arc<dyn Decoder>,
-        projection: Option<&Vec<usize>>,
-    ) -> Result<Self, ArrowError> {
+    pub fn try_new(decoder: Arc<dyn Decoder>, projection: Option<&Vec<usize>>) -> Result<Self, ArrowError> {
         let full = Self::full_schema(&decoder.schema());
-        let projection =
-            projection.map_or_else(|| (0..full.fields().len()).collect(), Clone::clone);
+        let projection = projection.map_or_else(|| (0..full.fields().len()).collect(), Clone::clone);
         let schema = Arc::new(full.project(&projection)?);
         let width = decoder.schema().fields().len();
         let declared = projection.iter().copied().filter(|c| *c < width).collect();
-        Ok(Self {
-            decoder,
-            projection,
-            declared,
-            event_time: None,
-            schema,
-        })
+        Ok(Self { decoder, projection, declared, event_time: None, schema })
     }
 
     /// The same, with the latest event time looked at: the column is decoded whether projected or not.
@@ -107,9 +97,9 @@ impl StreamRows {
         let mut columns = Vec::with_capacity(self.projection.len());
         for &column in &self.projection {
             if column < width {
-                let next = declared.next().ok_or_else(|| {
-                    ArrowError::SchemaError("a decoder left out a projected column".to_owned())
-                })?;
+                let next = declared
+                    .next()
+                    .ok_or_else(|| ArrowError::SchemaError("a decoder left out a projected column".to_owned()))?;
                 columns.push(Arc::clone(next));
             } else {
                 columns.push(metadata_column(raw, column - width, kept.as_ref())?);
@@ -127,11 +117,7 @@ fn latest(times: &ArrayRef) -> Option<i64> {
 }
 
 /// One of [`metadata_fields`], for the kept rows.
-fn metadata_column(
-    raw: &RawBatch,
-    index: usize,
-    kept: Option<&UInt32Array>,
-) -> Result<ArrayRef, ArrowError> {
+fn metadata_column(raw: &RawBatch, index: usize, kept: Option<&UInt32Array>) -> Result<ArrayRef, ArrowError> {
     let rows = raw.len();
     let data_type = || metadata_fields()[index].data_type().clone();
     let all: ArrayRef = match index {
@@ -139,11 +125,7 @@ fn metadata_column(
         1 => Arc::new(sequence_numbers(raw)),
         2 => optional(raw.offsets.clone().map(|a| Arc::new(a) as ArrayRef), rows, data_type),
         3 => optional(raw.enqueued.clone().map(|a| Arc::new(a) as ArrayRef), rows, data_type),
-        4 => optional(
-            raw.partition_key.clone().map(|a| Arc::new(a) as ArrayRef),
-            rows,
-            data_type,
-        ),
+        4 => optional(raw.partition_key.clone().map(|a| Arc::new(a) as ArrayRef), rows, data_type),
         _ => optional(raw.properties.clone(), rows, data_type),
     };
     match kept {
@@ -152,11 +134,7 @@ fn metadata_column(
     }
 }
 
-fn optional(
-    array: Option<ArrayRef>,
-    rows: usize,
-    data_type: impl Fn() -> arrow::datatypes::DataType,
-) -> ArrayRef {
+fn optional(array: Option<ArrayRef>, rows: usize, data_type: impl Fn() -> arrow::datatypes::DataType) -> ArrayRef {
     array.unwrap_or_else(|| new_null_array(&data_type(), rows))
 }
 
@@ -185,10 +163,7 @@ pub fn bad_records(job: &str, raw: &RawBatch, bad: &[BadRow]) -> Result<RecordBa
         // Copied, so that a few bad rows don't hold on to the whole payload buffer.
         let row = b.row as usize;
         if row >= raw.len() {
-            return Err(ArrowError::InvalidArgumentError(format!(
-                "bad row {row} of a batch of {}",
-                raw.len()
-            )));
+            return Err(ArrowError::InvalidArgumentError(format!("bad row {row} of a batch of {}", raw.len())));
         }
         if raw.payload.is_null(row) {
             body.append_null();

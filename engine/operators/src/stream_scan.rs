@@ -9,8 +9,8 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-    ReplaceChildrenOptions, SendableRecordBatchStream,
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
+    SendableRecordBatchStream,
 };
 use salamander_connector_api::{ConnectorError, RawBatch, Source, SourceDescription, SplitInfo, SplitReader, Take};
 use std::fmt;
@@ -36,12 +36,7 @@ pub struct StreamScanExec {
 
 impl StreamScanExec {
     /// A read of what the source holds by this description.
-    pub fn new(
-        table: String,
-        source: Arc<dyn Source>,
-        description: SourceDescription,
-        rows: StreamRows,
-    ) -> Self {
+    pub fn new(table: String, source: Arc<dyn Source>, description: SourceDescription, rows: StreamRows) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(rows.schema())),
             Partitioning::UnknownPartitioning(description.splits.len().max(1)),
@@ -152,29 +147,21 @@ impl ExecutionPlan for StreamScanExec {
         Ok(self)
     }
 
-    fn with_new_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let split = self.splits.get(partition).cloned();
         let end = split.as_ref().and_then(|s| if self.bounded { None } else { s.end });
-        let nothing = split.as_ref().is_none_or(|s| {
-            !self.bounded && s.end.is_none_or(|end| end <= s.start.next)
-        });
+        let nothing = split.as_ref().is_none_or(|s| !self.bounded && s.end.is_none_or(|end| end <= s.start.next));
         let (source, rows) = (Arc::clone(&self.source), self.rows.clone());
         let open = async move {
             let Some(split) = split.filter(|_| !nothing) else {
                 return Ok::<_, DataFusionError>(None);
             };
             let notify = Arc::new(Notify::new());
-            let reader = source
-                .open(&split.split, &split.start, Arc::clone(&notify))
-                .await
-                .map_err(external)?;
+            let reader = source.open(&split.split, &split.start, Arc::clone(&notify)).await.map_err(external)?;
             Ok(Some(Reading { reader, notify, end, rows }))
         };
         let stream = futures::stream::once(open).map_ok(|reading| {
@@ -187,9 +174,6 @@ impl ExecutionPlan for StreamScanExec {
             })
         });
         use futures::TryStreamExt;
-        Ok(Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(self.rows.schema()),
-            stream.try_flatten(),
-        )))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.rows.schema()), stream.try_flatten())))
     }
 }

@@ -363,11 +363,7 @@ impl LogState for JobState {
                 }
                 self.watermark = Some(*micros);
             }
-            JobEntry::Table {
-                table,
-                location,
-                partition_columns,
-            } => {
+            JobEntry::Table { table, location, partition_columns } => {
                 let state = self.tables.entry(table.clone()).or_default();
                 state.location.clone_from(location);
                 state.partition_columns.clone_from(partition_columns);
@@ -380,12 +376,7 @@ impl LogState for JobState {
                 }
             }
             JobEntry::Roll { table, roll } => self.table_mut(table)?.begin_roll(roll)?,
-            JobEntry::Rolled {
-                table,
-                path,
-                rows,
-                bytes,
-            } => self.table_mut(table)?.end_roll(path, *rows, *bytes)?,
+            JobEntry::Rolled { table, path, rows, bytes } => self.table_mut(table)?.end_roll(path, *rows, *bytes)?,
             JobEntry::Deleted { table, paths } => self.table_mut(table)?.delete(paths)?,
             JobEntry::Queued { table, number, paths } => {
                 self.table_mut(table)?.queued.insert(*number, paths.clone());
@@ -400,9 +391,7 @@ impl LogState for JobState {
 
 impl JobState {
     fn table_mut(&mut self, table: &TableId) -> Result<&mut TableState, FoldError> {
-        self.tables
-            .get_mut(table)
-            .ok_or_else(|| FoldError(format!("table {table} is not one that this job writes")))
+        self.tables.get_mut(table).ok_or_else(|| FoldError(format!("table {table} is not one that this job writes")))
     }
 
     fn advance(&mut self, table: &TableId, cursor: &Cursor) -> Result<(), FoldError> {
@@ -417,10 +406,9 @@ impl JobState {
 
 fn check_forward(split: &SplitId, old: Option<&Position>, new: &Position) -> Result<(), FoldError> {
     match old {
-        Some(old) if new.next < old.next => Err(FoldError(format!(
-            "split {split} goes back from row {} to {}",
-            old.next, new.next
-        ))),
+        Some(old) if new.next < old.next => {
+            Err(FoldError(format!("split {split} goes back from row {} to {}", old.next, new.next)))
+        }
         _ => Ok(()),
     }
 }
@@ -455,12 +443,7 @@ impl TableState {
         let Some(roll) = self.rolls.remove(path) else {
             return Err(FoldError(format!("{path} is not being rolled")));
         };
-        let file = DataFile {
-            path: path.to_owned(),
-            values: roll.values,
-            rows,
-            bytes,
-        };
+        let file = DataFile { path: path.to_owned(), values: roll.values, rows, bytes };
         self.files.insert(path.to_owned(), file);
         Ok(())
     }
@@ -494,16 +477,11 @@ impl TableState {
 
     /// True when the part's rows stand in a visible file: readers take the file, not the part.
     pub fn is_rolled(&self, part: &SegmentPart) -> bool {
-        part.roll
-            .as_ref()
-            .is_some_and(|path| self.files.contains_key(path))
+        part.roll.as_ref().is_some_and(|path| self.files.contains_key(path))
     }
 
     /// The parts whose rows readers must still take from segments, in commit order of their segments' paths.
     pub fn live_parts(&self) -> impl Iterator<Item = (&Segment, &SegmentPart)> {
-        self.segments
-            .values()
-            .flat_map(|s| s.parts.iter().map(move |p| (s, p)))
-            .filter(|(_, p)| !self.is_rolled(p))
+        self.segments.values().flat_map(|s| s.parts.iter().map(move |p| (s, p))).filter(|(_, p)| !self.is_rolled(p))
     }
 }

@@ -54,11 +54,7 @@ pub struct Position {
 impl Position {
     /// The row with this sequence number.
     pub fn at(next: u64) -> Self {
-        Self {
-            next,
-            byte: None,
-            finished: false,
-        }
+        Self { next, byte: None, finished: false }
     }
 }
 

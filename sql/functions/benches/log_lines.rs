@@ -82,7 +82,8 @@ pub(crate) fn line(random: &mut Random, number: usize) -> String {
 /// A sound line damaged in one of many ways; `None` is a message without a body.
 pub(crate) fn damaged_line(random: &mut Random, number: usize) -> Option<String> {
     let line = line(random, number);
-    let at_character = |line: &str, at: usize| line.char_indices().map(|(i, _)| i).take_while(|i| *i <= at).last().unwrap_or(0);
+    let at_character =
+        |line: &str, at: usize| line.char_indices().map(|(i, _)| i).take_while(|i| *i <= at).last().unwrap_or(0);
     Some(match random.below(16) {
         0 => return None,
         1 => String::new(),
@@ -90,10 +91,15 @@ pub(crate) fn damaged_line(random: &mut Random, number: usize) -> Option<String>
         3 => line.replacen(" | ", "|", 1 + random.below(5)),
         4 => line.replace(" | ", random.of(&[" |  | ", " | | ", " || ", "| ", "\t|\t"])),
         5 => line.replace(": ", random.of(&[":", ":\t", ": : ", ":\u{a0}", ":\r\n", ": //", "："])),
-        6 => line.replacen(random.of(&["Referrer", "IP", "Token", "Port", "Detail"]), random.of(&["", "Ünï", "\u{1f98e}", "X:"]), 1),
+        6 => line.replacen(
+            random.of(&["Referrer", "IP", "Token", "Port", "Detail"]),
+            random.of(&["", "Ünï", "\u{1f98e}", "X:"]),
+            1,
+        ),
         7 => {
             let at = at_character(&line, random.below(line.len()));
-            let what = random.of(&["\n", "\r\n", "\r", "\u{85}", "\u{2028}", "\0", "é", "\u{1f98e}", " | ", "//", "\n\n"]);
+            let what =
+                random.of(&["\n", "\r\n", "\r", "\u{85}", "\u{2028}", "\0", "é", "\u{1f98e}", " | ", "//", "\n\n"]);
             format!("{}{what}{}", &line[..at], &line[at..])
         }
         8 => format!("{line}{}", random.of(&["\n", "\r\n", "\n\n", " | ", " | extra | more", "\u{2029}"])),
@@ -102,8 +108,15 @@ pub(crate) fn damaged_line(random: &mut Random, number: usize) -> Option<String>
             let cut = random.of(&["", ".5", ".1234567", ".", "Z", "+01:00", ".123"]);
             format!("{}{cut}{rest}", &time[..19])
         }
-        10 => line.replacen("2023-12", random.of(&["2023-13", "2023-02-30", "02023-12", "23-12", "+12023-12", "2023-1", "２０２３-12"]), 1),
-        11 => line.replace("https://", random.of(&["//", "https:///", "http://a/", "https:", "////", "https://\n", "https://é"])),
+        10 => line.replacen(
+            "2023-12",
+            random.of(&["2023-13", "2023-02-30", "02023-12", "23-12", "+12023-12", "2023-1", "２０２３-12"]),
+            1,
+        ),
+        11 => line.replace(
+            "https://",
+            random.of(&["//", "https:///", "http://a/", "https:", "////", "https://\n", "https://é"]),
+        ),
         12 => format!(" | {line}"),
         13 => random.of(&[" | ", "|", "a", "{\"json\": true}", "   ", " | | | | ", "\n"]).to_string(),
         14 => format!("{line} | {line}"),

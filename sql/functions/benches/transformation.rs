@@ -43,7 +43,8 @@ fn setup(kernels: Kernels, sql: &str, rows: usize) -> Setup {
     config.options_mut().sql_parser.dialect = Dialect::Databricks;
     let builder = SessionStateBuilder::new().with_config(config).with_default_features();
     let ctx = SessionContext::new_with_state(with_spark_kernels(builder, kernels).build());
-    ctx.register_table("raw_logs", Arc::new(MemTable::try_new(batch.schema(), vec![batches]).expect("a table"))).expect("registered");
+    ctx.register_table("raw_logs", Arc::new(MemTable::try_new(batch.schema(), vec![batches]).expect("a table")))
+        .expect("registered");
     let plan = runtime.block_on(async { ctx.sql(sql).await?.create_physical_plan().await }).expect("a plan");
     Setup { runtime, ctx, plan, bytes }
 }

@@ -21,11 +21,7 @@ pub(crate) struct Cache<V, E> {
 
 impl<V, E: Clone> Cache<V, E> {
     /// The value for `source`, made by `compile` if it is not there yet.
-    pub(crate) fn get_or_compile(
-        &self,
-        source: &str,
-        compile: impl FnOnce(&str) -> Result<V, E>,
-    ) -> Result<Arc<V>, E> {
+    pub(crate) fn get_or_compile(&self, source: &str, compile: impl FnOnce(&str) -> Result<V, E>) -> Result<Arc<V>, E> {
         if let Some(found) = self.lock().get(source) {
             return found.clone();
         }

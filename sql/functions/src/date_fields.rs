@@ -9,8 +9,8 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use crate::arguments::{check_count, coercing};
-use crate::java_time::{MICROS_PER_DAY, lenient};
 use crate::java_time::calendar::{date_from_days, day_of_year, weekday};
+use crate::java_time::{MICROS_PER_DAY, lenient};
 use crate::time_patterns::{instant_argument, instants, session_zone};
 use crate::views;
 

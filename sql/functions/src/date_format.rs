@@ -16,7 +16,9 @@ use crate::java_time::fixed::{Layout, Writer};
 use crate::java_time::format::format;
 use crate::java_time::zone::Zone;
 use crate::kernels::Kernels;
-use crate::time_patterns::{Purpose, TimePattern, TimePatternCache, instant_argument, instants, pattern_error, session_zone};
+use crate::time_patterns::{
+    Purpose, TimePattern, TimePatternCache, instant_argument, instants, pattern_error, session_zone,
+};
 use crate::views;
 
 /// What `from_unixtime` writes if no pattern is given.
@@ -45,7 +47,12 @@ impl DateFormat {
         DateFormat { signature: coercing(), source, kernels, patterns: TimePatternCache::new(Purpose::Write) }
     }
 
-    fn format(&self, times: &TimestampMicrosecondArray, pattern: &ColumnarValue, zone: &Zone) -> Result<StringViewArray> {
+    fn format(
+        &self,
+        times: &TimestampMicrosecondArray,
+        pattern: &ColumnarValue,
+        zone: &Zone,
+    ) -> Result<StringViewArray> {
         match views::constant(pattern) {
             Some(None) => Ok(StringViewArray::new_null(times.len())),
             Some(Some(pattern)) => {
@@ -82,7 +89,12 @@ fn format_general(times: &TimestampMicrosecondArray, pattern: &TimePattern, zone
 }
 
 /// Texts of one length: up to 12 bytes they live in their views, longer ones in one buffer.
-fn format_fixed(times: &TimestampMicrosecondArray, layout: &Layout, pattern: &TimePattern, zone: &Zone) -> StringViewArray {
+fn format_fixed(
+    times: &TimestampMicrosecondArray,
+    layout: &Layout,
+    pattern: &TimePattern,
+    zone: &Zone,
+) -> StringViewArray {
     let length = layout.len();
     let inline = length <= 12;
     if !inline && length.saturating_mul(times.len()) > i32::MAX as usize {

@@ -17,8 +17,7 @@ impl<'d> Delimiter<'d> {
     /// `bytes` must not be empty.
     pub(crate) fn new(bytes: &'d [u8]) -> Self {
         debug_assert!(!bytes.is_empty());
-        let (probe_at, probe) =
-            bytes.iter().copied().enumerate().max_by_key(|&(_, b)| rarity(b)).unwrap_or_default();
+        let (probe_at, probe) = bytes.iter().copied().enumerate().max_by_key(|&(_, b)| rarity(b)).unwrap_or_default();
         Delimiter { bytes, probe, probe_at }
     }
 

@@ -62,11 +62,17 @@ impl Element {
         let (values, bounds): (ArrayRef, Box<dyn Fn(usize) -> (usize, usize)>) = match array.data_type() {
             DataType::List(_) => {
                 let list = array.as_list::<i32>().clone();
-                (Arc::clone(list.values()), Box::new(move |row| (list.value_offsets()[row] as usize, list.value_length(row) as usize)))
+                (
+                    Arc::clone(list.values()),
+                    Box::new(move |row| (list.value_offsets()[row] as usize, list.value_length(row) as usize)),
+                )
             }
             DataType::LargeList(_) => {
                 let list = array.as_list::<i64>().clone();
-                (Arc::clone(list.values()), Box::new(move |row| (list.value_offsets()[row] as usize, list.value_length(row) as usize)))
+                (
+                    Arc::clone(list.values()),
+                    Box::new(move |row| (list.value_offsets()[row] as usize, list.value_length(row) as usize)),
+                )
             }
             other => return exec_err!("{} takes an array, got {other}", self.name()),
         };
@@ -117,18 +123,28 @@ impl ScalarUDFImpl for Element {
         check_count(self.name(), given.len(), 2, 2)?;
         match &given[0] {
             DataType::List(_) | DataType::LargeList(_) | DataType::Null => Ok(vec![given[0].clone(), DataType::Int64]),
-            DataType::FixedSizeList(item, _) | DataType::ListView(item) => Ok(vec![DataType::List(Arc::clone(item)), DataType::Int64]),
+            DataType::FixedSizeList(item, _) | DataType::ListView(item) => {
+                Ok(vec![DataType::List(Arc::clone(item)), DataType::Int64])
+            }
             DataType::Map(entries, _) if self.base == Base::One => match entries.data_type() {
-                DataType::Struct(fields) if fields.len() == 2 => Ok(vec![given[0].clone(), fields[0].data_type().clone()]),
+                DataType::Struct(fields) if fields.len() == 2 => {
+                    Ok(vec![given[0].clone(), fields[0].data_type().clone()])
+                }
                 other => plan_err!("{}: a map of {other} is not supported", self.name()),
             },
-            other => plan_err!("{} takes an array{}, got {other}", self.name(), if self.base == Base::One { " or a map" } else { "" }),
+            other => plan_err!(
+                "{} takes an array{}, got {other}",
+                self.name(),
+                if self.base == Base::One { " or a map" } else { "" }
+            ),
         }
     }
 
     fn return_type(&self, given: &[DataType]) -> Result<DataType> {
         match &given[0] {
-            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => Ok(item.data_type().clone()),
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                Ok(item.data_type().clone())
+            }
             DataType::Map(entries, _) => match entries.data_type() {
                 DataType::Struct(fields) if fields.len() == 2 => Ok(fields[1].data_type().clone()),
                 other => plan_err!("{}: a map of {other} is not supported", self.name()),
@@ -142,7 +158,9 @@ impl ScalarUDFImpl for Element {
         if let (Base::One, DataType::List(_), Some(Some(index))) = (self.base, &types[0], args.scalar_arguments.get(1))
             && index.cast_to(&DataType::Int64).is_ok_and(|index| index == ScalarValue::Int64(Some(0)))
         {
-            return plan_err!("element_at counts from 1 (or from the end with a negative index): the index 0 is invalid");
+            return plan_err!(
+                "element_at counts from 1 (or from the end with a negative index): the index 0 is invalid"
+            );
         }
         Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, true)))
     }

@@ -18,7 +18,11 @@ impl PatternCache {
     }
 
     /// A planning error if the argument is a literal and no valid pattern; the pattern if it is valid.
-    pub(crate) fn check(&self, function: &str, argument: Option<&Option<&ScalarValue>>) -> Result<Option<Arc<JavaRegex>>> {
+    pub(crate) fn check(
+        &self,
+        function: &str,
+        argument: Option<&Option<&ScalarValue>>,
+    ) -> Result<Option<Arc<JavaRegex>>> {
         let Some(Some(pattern)) = argument.copied().flatten().map(ScalarValue::try_as_str).unwrap_or_default() else {
             return Ok(None);
         };

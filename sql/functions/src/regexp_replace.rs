@@ -42,12 +42,14 @@ impl RegexpReplace {
         let constants = (views::constant(&args[1]), views::constant(&args[2]));
         if let (Some(Some(pattern)), Some(Some(replacement))) = constants {
             let regex = self.patterns.get(pattern).map_err(|e| pattern_error(NAME, pattern, &e))?;
-            let parts = Replacement::parse(replacement, regex.groups()).ok_or_else(|| replacement_error(replacement))?;
+            let parts =
+                Replacement::parse(replacement, regex.groups()).ok_or_else(|| replacement_error(replacement))?;
             let mut matcher = regex.matcher();
             for row in 0..rows {
-                let replaced = (text.is_valid(row)).then(|| position.at(row)).flatten().and_then(|position| {
-                    replace_all(text.value(row), &mut matcher, &parts, position, &mut scratch)
-                });
+                let replaced = (text.is_valid(row))
+                    .then(|| position.at(row))
+                    .flatten()
+                    .and_then(|position| replace_all(text.value(row), &mut matcher, &parts, position, &mut scratch));
                 out.append_option(replaced);
             }
             return Ok(out.finish());

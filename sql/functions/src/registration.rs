@@ -120,7 +120,8 @@ fn scalar_functions(kernels: Kernels) -> Vec<Arc<ScalarUDF>> {
 
 /// DataFusion's aggregates that Spark has under another name.
 fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    let renamed = |function: Arc<AggregateUDF>, names: Vec<&'static str>| Arc::new(function.as_ref().clone().with_aliases(names));
+    let renamed =
+        |function: Arc<AggregateUDF>, names: Vec<&'static str>| Arc::new(function.as_ref().clone().with_aliases(names));
     vec![
         renamed(approx_percentile_cont::approx_percentile_cont_udaf(), vec!["approx_percentile", "percentile_approx"]),
         renamed(approx_distinct::approx_distinct_udaf(), vec!["approx_count_distinct"]),

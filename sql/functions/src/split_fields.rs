@@ -79,7 +79,8 @@ impl ScalarUDFImpl for SplitField {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = views::rows_of(&args.args, args.number_rows);
         let mut columns = split_columns(self.name(), &args.args, rows)?;
-        let column: ArrayRef = Arc::new(columns.pop().ok_or_else(|| exec_datafusion_err!("split_field found no column"))?);
+        let column: ArrayRef =
+            Arc::new(columns.pop().ok_or_else(|| exec_datafusion_err!("split_field found no column"))?);
         views::scalar_if_constant(column, &args.args)
     }
 }
@@ -166,9 +167,10 @@ fn split_arguments(given: &[DataType]) -> Result<Vec<DataType>> {
 fn field_number(function: &str, argument: Option<&ScalarValue>) -> Result<usize> {
     let number = argument.map(|s| s.cast_to(&DataType::Int64)).transpose()?;
     match number {
-        Some(ScalarValue::Int64(Some(i))) => {
-            usize::try_from(i).ok().filter(|i| *i <= MAX_FIELD).ok_or_else(|| plan_datafusion_err!("{function}: field number {i} is not in 0..={MAX_FIELD}"))
-        }
+        Some(ScalarValue::Int64(Some(i))) => usize::try_from(i)
+            .ok()
+            .filter(|i| *i <= MAX_FIELD)
+            .ok_or_else(|| plan_datafusion_err!("{function}: field number {i} is not in 0..={MAX_FIELD}")),
         _ => plan_err!("{function}: a field number must be a literal"),
     }
 }
@@ -228,7 +230,8 @@ fn split_once(text: &StringViewArray, delimiter: &Delimiter, numbers: &[usize]) 
     let fewest = counts.iter().copied().min().unwrap_or(u32::MAX);
     let finish = |(column, number): (Vec<u128>, &usize)| {
         let number = *number as u32;
-        let nulls = (fewest <= number).then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows, |row| counts[row] > number)));
+        let nulls =
+            (fewest <= number).then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows, |row| counts[row] > number)));
         views::column(column, text, nulls)
     };
     columns.into_iter().zip(numbers).map(finish).collect()

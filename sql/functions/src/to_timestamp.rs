@@ -15,7 +15,9 @@ use crate::arguments::{check_count, coercing};
 use crate::java_time::zone::Zone;
 use crate::java_time::{MICROS_PER_DAY, MICROS_PER_SECOND, lenient};
 use crate::kernels::Kernels;
-use crate::time_patterns::{Purpose, TimePatternCache, instant_argument, instants, pattern_error, session_zone, timestamp_type};
+use crate::time_patterns::{
+    Purpose, TimePatternCache, instant_argument, instants, pattern_error, session_zone, timestamp_type,
+};
 use crate::views;
 
 /// What a text is read to.
@@ -129,7 +131,9 @@ impl ScalarUDFImpl for ReadTime {
         let found = self.instants(&args.args, rows, &zone)?;
         let array: ArrayRef = match self.target {
             Target::Timestamp => Arc::new(found.with_data_type(timestamp_type())),
-            Target::Date => Arc::new(found.unary::<_, Date32Type>(|micros| zone.to_local(micros).div_euclid(MICROS_PER_DAY) as i32)),
+            Target::Date => {
+                Arc::new(found.unary::<_, Date32Type>(|micros| zone.to_local(micros).div_euclid(MICROS_PER_DAY) as i32))
+            }
             Target::Seconds => Arc::new(found.unary::<_, Int64Type>(|micros| micros / MICROS_PER_SECOND)),
         };
         views::scalar_if_constant(array, &args.args)

@@ -90,7 +90,12 @@ impl World {
         self.unwritten.push((self.epoch, rows));
         let cursor = Cursor::from([(SplitId::new("0"), Position::at(self.next_row))]);
         let counters = Counters { rows_read: self.next_row, ..Counters::default() };
-        self.step(Event::EpochDone { epoch: self.epoch, moved: [(source(), cursor)].into(), counters, event_time: vec![] });
+        self.step(Event::EpochDone {
+            epoch: self.epoch,
+            moved: [(source(), cursor)].into(),
+            counters,
+            event_time: vec![],
+        });
     }
 
     fn answer(&mut self, at: usize) {
@@ -158,8 +163,7 @@ impl World {
 
     /// The committed position is the number of committed rows; readers see each committed row exactly once.
     fn check_log(&self) {
-        let position =
-            self.log.sources.get(&source()).map_or(0, |s| s.cursor.values().map(|p| p.next).sum::<u64>());
+        let position = self.log.sources.get(&source()).map_or(0, |s| s.cursor.values().map(|p| p.next).sum::<u64>());
         assert_eq!(position, self.committed_rows);
         assert_eq!(self.log.counters.rows_read, self.committed_rows);
         let state = &self.log.tables[&table()];

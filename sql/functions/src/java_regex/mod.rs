@@ -79,7 +79,11 @@ impl JavaRegex {
 
 /// The planning error for a pattern that Java or this translation refuses.
 pub(crate) fn pattern_error(function: &str, pattern: &str, error: &PatternError) -> DataFusionError {
-    plan_datafusion_err!("{function}: invalid regular expression '{pattern}' near character {}: {}", error.at, error.reason)
+    plan_datafusion_err!(
+        "{function}: invalid regular expression '{pattern}' near character {}: {}",
+        error.at,
+        error.reason
+    )
 }
 
 /// Runs a [`JavaRegex`] over many texts.

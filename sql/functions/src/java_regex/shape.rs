@@ -157,7 +157,7 @@ pub(crate) fn find_prefix(text: &[u8], prefix: &[Atom], from: usize) -> Option<u
 #[inline]
 pub(crate) fn line_length(text: &[u8]) -> usize {
     // Terminators are below 14 or begin with 0xC2 or 0xE2: one cheap pass rules them out for plain text.
-    let suspicious = text.iter().fold(false, |seen, &b| seen | (b < 14) | (b >= 0x80));
+    let suspicious = text.iter().fold(false, |seen, &b| seen | !(14..0x80).contains(&b));
     if suspicious { find_terminator(text, 0).map_or(text.len(), |(at, _)| at) } else { text.len() }
 }
 
@@ -238,7 +238,24 @@ mod tests {
 
     #[test]
     fn other_patterns_have_none() {
-        for pattern in ["", "a|b", "a+", "a*b", ".", "[ab]", r"\bx", r"\1", "(a)", "^a", "a$", "(?i)a", r"(?<=a+)(.*)", "(?<=)(.*)", r"\s", r"\Qa\E"] {
+        for pattern in [
+            "",
+            "a|b",
+            "a+",
+            "a*b",
+            ".",
+            "[ab]",
+            r"\bx",
+            r"\1",
+            "(a)",
+            "^a",
+            "a$",
+            "(?i)a",
+            r"(?<=a+)(.*)",
+            "(?<=)(.*)",
+            r"\s",
+            r"\Qa\E",
+        ] {
             assert_eq!(Shape::of(pattern), None, "{pattern}");
         }
     }
@@ -246,7 +263,13 @@ mod tests {
     #[test]
     fn the_rest_of_the_line_ends_at_every_terminator() {
         let prefix = [Atom::Byte(b':')];
-        for (text, expected) in [("a:b\nc", "b"), ("a:b\rc", "b"), ("a:b\u{85}c", "b"), ("a:b\u{2028}c", "b"), ("a:bé\u{2027}", "bé\u{2027}")] {
+        for (text, expected) in [
+            ("a:b\nc", "b"),
+            ("a:b\rc", "b"),
+            ("a:b\u{85}c", "b"),
+            ("a:b\u{2028}c", "b"),
+            ("a:bé\u{2027}", "bé\u{2027}"),
+        ] {
             let (from, to) = rest_after(text.as_bytes(), &prefix).unwrap();
             assert_eq!(&text[from..to], expected, "{text:?}");
         }

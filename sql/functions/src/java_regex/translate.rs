@@ -170,7 +170,9 @@ impl Translator<'_> {
         if c == '{' {
             self.emit("{");
             if !self.peek().is_some_and(|c| c.is_ascii_digit()) {
-                return Err(self.error("illegal repetition: '{' must be followed by a number, write \\{ for the character"));
+                return Err(
+                    self.error("illegal repetition: '{' must be followed by a number, write \\{ for the character")
+                );
             }
             loop {
                 match self.next() {
@@ -368,8 +370,11 @@ impl Translator<'_> {
                     return Err(self.error("\\k must be followed by <name>"));
                 }
                 let name = self.until('>')?;
-                let group =
-                    self.names.get(&name).copied().ok_or_else(|| self.error(format!("no group named '{name}' before here")))?;
+                let group = self
+                    .names
+                    .get(&name)
+                    .copied()
+                    .ok_or_else(|| self.error(format!("no group named '{name}' before here")))?;
                 self.backreference(group);
             }
             '1'..='9' => {
@@ -485,7 +490,10 @@ impl Translator<'_> {
             self.next();
             units.push(unit(self)?);
         }
-        char::decode_utf16(units).next().and_then(Result::ok).ok_or_else(|| self.error("an unpaired surrogate matches nothing"))
+        char::decode_utf16(units)
+            .next()
+            .and_then(Result::ok)
+            .ok_or_else(|| self.error("an unpaired surrogate matches nothing"))
     }
 
     /// After `\p` or `\P`: a class for the named property.

@@ -7,7 +7,18 @@ use super::{MICROS_PER_DAY, MICROS_PER_SECOND, SECONDS_PER_DAY};
 use std::fmt::Write;
 
 pub(crate) const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 /// Beginning with Monday.
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -55,7 +66,9 @@ impl Moment<'_> {
         match item {
             Item::Literal(text) => out.push_str(text),
             Item::Number { field, min, max, sign } => return write_number(self.number(*field), *min, *max, *sign, out),
-            Item::TwoDigitYear => return write_number(self.number(Field::Year).rem_euclid(100), 2, 2, Sign::Never, out),
+            Item::TwoDigitYear => {
+                return write_number(self.number(Field::Year).rem_euclid(100), 2, 2, Sign::Never, out);
+            }
             Item::Fraction { digits } => {
                 let nanos = self.micro_of_second * 1000;
                 write!(out, "{:0width$}", nanos / 10i64.pow(9 - *digits as u32), width = *digits).ok()?;

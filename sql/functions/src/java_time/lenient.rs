@@ -86,7 +86,8 @@ fn digits(text: &str, min: usize, max: usize) -> Option<(i64, &str)> {
 /// A fraction of a second in microseconds; further digits are cut off.
 fn fraction(text: &str) -> (i64, &str) {
     let count = text.bytes().take_while(u8::is_ascii_digit).count();
-    let micros = (0..6).fold(0, |value, i| value * 10 + if i < count { i64::from(text.as_bytes()[i] - b'0') } else { 0 });
+    let micros =
+        (0..6).fold(0, |value, i| value * 10 + if i < count { i64::from(text.as_bytes()[i] - b'0') } else { 0 });
     (micros, &text[count..])
 }
 

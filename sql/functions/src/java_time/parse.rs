@@ -36,7 +36,8 @@ fn parse_items(items: &[Item], text: &str, start: usize, found: &mut Found) -> O
         at = match item {
             Item::Number { field, min, max, sign } => {
                 // A number directly after another was already counted by the first of them.
-                let reserved = if follows_number(items, i) && width(item).is_some() { 0 } else { reserved(&items[i + 1..]) };
+                let reserved =
+                    if follows_number(items, i) && width(item).is_some() { 0 } else { reserved(&items[i + 1..]) };
                 let (value, end) = number(text, at, *min, *max, *sign, reserved)?;
                 found.put(*field, value)?;
                 end
@@ -149,7 +150,7 @@ fn parse_other(item: &Item, text: &str, at: usize, found: &mut Found) -> Option<
             Some(at + len)
         }
         Item::Number { .. } | Item::TwoDigitYear | Item::Optional(_) => None, // done by the caller
-        Item::Weekday(_) | Item::QuarterName(_) => None, // refused by `pattern::unreadable`
+        Item::Weekday(_) | Item::QuarterName(_) => None,                      // refused by `pattern::unreadable`
     }
 }
 
@@ -158,7 +159,9 @@ fn literal_length(text: &str, literal: &str) -> Option<usize> {
     let mut chars = text.chars();
     for wanted in literal.chars() {
         let found = chars.next()?;
-        let same = wanted == found || wanted.to_lowercase().eq(found.to_lowercase()) || wanted.to_uppercase().eq(found.to_uppercase());
+        let same = wanted == found
+            || wanted.to_lowercase().eq(found.to_lowercase())
+            || wanted.to_uppercase().eq(found.to_uppercase());
         if !same {
             return None;
         }
@@ -167,7 +170,10 @@ fn literal_length(text: &str, literal: &str) -> Option<usize> {
 }
 
 fn name(text: &str, names: &[&'static str], form: impl Fn(&'static str) -> &'static str) -> Option<(usize, usize)> {
-    names.iter().position(|name| text.get(..form(name).len()).is_some_and(|t| t.eq_ignore_ascii_case(form(name)))).map(|i| (i, form(names[i]).len()))
+    names
+        .iter()
+        .position(|name| text.get(..form(name).len()).is_some_and(|t| t.eq_ignore_ascii_case(form(name))))
+        .map(|i| (i, form(names[i]).len()))
 }
 
 /// An offset in exactly the given form.
@@ -255,7 +261,8 @@ impl Found {
             _ => checked_days(year, month.unwrap_or(1), day.unwrap_or(1))?,
         };
         let date = date_from_days(days);
-        let complete = self.get(Field::Year).is_some() && (self.get(Field::DayOfYear).is_some() || (month.is_some() && day.is_some()));
+        let complete = self.get(Field::Year).is_some()
+            && (self.get(Field::DayOfYear).is_some() || (month.is_some() && day.is_some()));
         if complete {
             return self.get(Field::DayOfYear).is_none_or(|n| n == day_of_year(date)).then_some(days);
         }

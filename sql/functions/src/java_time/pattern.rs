@@ -66,11 +66,18 @@ pub(crate) enum Part {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Item {
     Literal(String),
-    Number { field: Field, min: usize, max: usize, sign: Sign },
+    Number {
+        field: Field,
+        min: usize,
+        max: usize,
+        sign: Sign,
+    },
     /// `yy`: two digits, 2000 to 2099.
     TwoDigitYear,
     /// `S…`: a fraction of a second; when parsing 1 to `digits` digits, when formatting exactly `digits`.
-    Fraction { digits: usize },
+    Fraction {
+        digits: usize,
+    },
     MonthName(Length),
     Weekday(Length),
     QuarterName(Length),
@@ -220,7 +227,16 @@ fn letter(c: char, count: usize) -> Result<Item, String> {
         'O' if count == 1 => Ok(Item::LocalizedOffset(Length::Short)),
         'O' if count == 4 => Ok(Item::LocalizedOffset(Length::Full)),
         'X' => offset(count, "Z"),
-        'x' => offset(count, if count == 1 { "+00" } else if count % 2 == 0 { "+0000" } else { "+00:00" }),
+        'x' => offset(
+            count,
+            if count == 1 {
+                "+00"
+            } else if count.is_multiple_of(2) {
+                "+0000"
+            } else {
+                "+00:00"
+            },
+        ),
         'Z' if count <= 3 => offset(2, "+0000"),
         'Z' if count == 4 => Ok(Item::LocalizedOffset(Length::Full)),
         'Z' if count == 5 => offset(5, "Z"),

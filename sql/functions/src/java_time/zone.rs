@@ -109,9 +109,11 @@ pub(crate) fn parse_offset(text: &str) -> Option<i32> {
     } else {
         match digits.len() {
             1 | 2 => (number(digits)?, 0, 0),
-            4 | 6 if digits.is_ascii() => {
-                (number(&digits[..2])?, number(&digits[2..4])?, if digits.len() == 6 { number(&digits[4..])? } else { 0 })
-            }
+            4 | 6 if digits.is_ascii() => (
+                number(&digits[..2])?,
+                number(&digits[2..4])?,
+                if digits.len() == 6 { number(&digits[4..])? } else { 0 },
+            ),
             _ => return None,
         }
     };

@@ -104,7 +104,11 @@ struct Cut {
 
 impl SplitOnce {
     /// Makes the plan's input provide the fields that the plan takes out of `split` columns.
-    fn split_below(&self, plan: &LogicalPlan, config: &dyn OptimizerConfig) -> Result<(Option<LogicalPlan>, Replacements)> {
+    fn split_below(
+        &self,
+        plan: &LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<(Option<LogicalPlan>, Replacements)> {
         let mut wanted: BTreeMap<Column, BTreeSet<usize>> = BTreeMap::new();
         for expr in plan.expressions() {
             expr.apply(|expr| {
@@ -146,7 +150,9 @@ impl SplitOnce {
                     return Ok(Some((LogicalPlan::Projection(added), Column::new_unqualified(name))));
                 }
                 let Expr::Column(inner) = unaliased(&projection.expr[at]) else { return Ok(None) };
-                let Some((input, added)) = self.add_fields(&projection.input, inner, fields, name)? else { return Ok(None) };
+                let Some((input, added)) = self.add_fields(&projection.input, inner, fields, name)? else {
+                    return Ok(None);
+                };
                 exprs.push(Expr::Column(added.clone()));
                 let projection = Projection::try_new(exprs, Arc::new(input))?;
                 Ok(Some((LogicalPlan::Projection(projection), added)))
@@ -154,7 +160,9 @@ impl SplitOnce {
             LogicalPlan::SubqueryAlias(alias) => {
                 let Some(at) = alias.schema.maybe_index_of_column(column) else { return Ok(None) };
                 let inner = Column::from(alias.input.schema().qualified_field(at));
-                let Some((input, added)) = self.add_fields(&alias.input, &inner, fields, name)? else { return Ok(None) };
+                let Some((input, added)) = self.add_fields(&alias.input, &inner, fields, name)? else {
+                    return Ok(None);
+                };
                 let outer = Column::new(Some(alias.alias.clone()), added.name);
                 let alias = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
                 Ok(Some((LogicalPlan::SubqueryAlias(alias), outer)))
@@ -183,7 +191,11 @@ impl SplitOnce {
                 && let Some(cut) = columns.get(column)
             {
                 let column = cut.column.clone();
-                return Transformed::yes(if cut.single { column } else { self.get.call(vec![column, lit(field as i64)]) });
+                return Transformed::yes(if cut.single {
+                    column
+                } else {
+                    self.get.call(vec![column, lit(field as i64)])
+                });
             }
         }
         // A rule that moves expressions may have put the struct's making into its access.

@@ -14,7 +14,12 @@ async fn plan(sql: &str) -> (String, String) {
     let bodies: ArrayRef = Arc::new(StringViewArray::from(vec!["a | b"]));
     let batch = RecordBatch::try_from_iter_with_nullable(vec![("body", bodies, true)]).unwrap();
     ctx.register_batch("raw_logs", batch).unwrap();
-    ctx.sql(r"CREATE VIEW fields AS SELECT split(body, ' \| ') AS f, body FROM raw_logs").await.unwrap().collect().await.unwrap();
+    ctx.sql(r"CREATE VIEW fields AS SELECT split(body, ' \| ') AS f, body FROM raw_logs")
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
     let frame = ctx.sql(sql).await.unwrap();
     let logical = frame.clone().into_optimized_plan().unwrap().display_indent().to_string();
     let physical = displayable(frame.create_physical_plan().await.unwrap().as_ref()).indent(false).to_string();
@@ -28,9 +33,13 @@ async fn check(sql: &str, expected: Expect) {
 
 #[tokio::test]
 async fn one_field_is_one_call() {
-    check(r"SELECT split(body, ' \| ')[3] AS x FROM raw_logs", expect![[r#"
+    check(
+        r"SELECT split(body, ' \| ')[3] AS x FROM raw_logs",
+        expect![[r#"
         Projection: split_field(raw_logs.body, Utf8(" | "), Int64(3)) AS x
-          TableScan: raw_logs projection=[body]"#]]).await;
+          TableScan: raw_logs projection=[body]"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -44,10 +53,14 @@ async fn fields_of_a_view_are_cut_once() {
 
 #[tokio::test]
 async fn repeated_splits_are_cut_once() {
-    check(r"SELECT split(body, ' \| ')[1] AS level, split(body, ' \| ')[7] AS url FROM raw_logs", expect![[r#"
+    check(
+        r"SELECT split(body, ' \| ')[1] AS level, split(body, ' \| ')[7] AS url FROM raw_logs",
+        expect![[r#"
         Projection: split_fields_get(__split_2, Int64(1)) AS level, split_fields_get(__split_2, Int64(7)) AS url
           Projection: split_fields(raw_logs.body, Utf8(" | "), Int64(1), Int64(7)) AS __split_2
-            TableScan: raw_logs projection=[body]"#]]).await;
+            TableScan: raw_logs projection=[body]"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -64,22 +77,30 @@ async fn filters_and_aggregates() {
 
 #[tokio::test]
 async fn a_limit_between_is_no_hindrance() {
-    check("SELECT f[1] AS a, f[2] AS b FROM (SELECT * FROM fields LIMIT 3) AS l WHERE f[1] = 'x'", expect![[r#"
+    check(
+        "SELECT f[1] AS a, f[2] AS b FROM (SELECT * FROM fields LIMIT 3) AS l WHERE f[1] = 'x'",
+        expect![[r#"
         Projection: split_fields_get(l.__split_1, Int64(1)) AS a, split_fields_get(l.__split_1, Int64(2)) AS b
           SubqueryAlias: l
             SubqueryAlias: fields
               Projection: split_fields(raw_logs.body, Utf8(" | "), Int64(1), Int64(2)) AS __split_1
                 Filter: split_field(raw_logs.body, Utf8(" | "), Int64(1)) = Utf8View("x")
                   Limit: skip=0, fetch=3
-                    TableScan: raw_logs projection=[body], fetch=3"#]]).await;
+                    TableScan: raw_logs projection=[body], fetch=3"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_pattern_that_is_no_literal_is_left_alone() {
-    check(r"SELECT split(body, '\s+')[1] AS a, split(body, '\s+')[2] AS b FROM raw_logs", expect![[r#"
+    check(
+        r"SELECT split(body, '\s+')[1] AS a, split(body, '\s+')[2] AS b FROM raw_logs",
+        expect![[r#"
         Projection: spark_array_get(__common_expr_1, Int64(1)) AS a, spark_array_get(__common_expr_1, Int64(2)) AS b
           Projection: split(raw_logs.body, Utf8("\s+")) AS __common_expr_1
-            TableScan: raw_logs projection=[body]"#]]).await;
+            TableScan: raw_logs projection=[body]"#]],
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::session;
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit};
 use datafusion::common::Result;
@@ -95,15 +97,23 @@ fn compare(expr: &str, expected: &Value, got: Result<Value>, inputs: &[Option<&s
     match (refused, got) {
         (Some(_), Err(_)) => {}
         (Some(error), Ok(got)) => differences.push(format!("{expr}: Spark refuses it ({error}), here {got}")),
-        (None, Err(error)) => differences.push(format!("{expr}: {}", error.strip_backtrace().lines().next().unwrap_or(""))),
+        (None, Err(error)) => {
+            differences.push(format!("{expr}: {}", error.strip_backtrace().lines().next().unwrap_or("")))
+        }
         (None, Ok(Value::Array(got))) if !inputs.is_empty() => {
             let expected = expected.as_array().unwrap();
             assert_eq!(got.len(), expected.len(), "{expr}");
-            let differs = |&i: &usize| !same(&expected[i], &got[i]) && !is_known(expr, inputs.get(i).copied().flatten());
+            let differs =
+                |&i: &usize| !same(&expected[i], &got[i]) && !is_known(expr, inputs.get(i).copied().flatten());
             let rows: Vec<_> = (0..got.len()).filter(differs).collect();
             for &row in rows.iter().take(4) {
                 let input = inputs.get(row).copied().flatten();
-                differences.push(format!("{expr} of row {row} {input:?}: Spark {}, here {} ({} rows)", expected[row], got[row], rows.len()));
+                differences.push(format!(
+                    "{expr} of row {row} {input:?}: Spark {}, here {} ({} rows)",
+                    expected[row],
+                    got[row],
+                    rows.len()
+                ));
             }
         }
         (None, Ok(got)) if !same(expected, &got) => differences.push(format!("{expr}: Spark {expected}, here {got}")),

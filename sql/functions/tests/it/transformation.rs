@@ -13,7 +13,9 @@ use salamander_functions::Kernels;
 /// Two of three lines are damaged.
 fn lines() -> Vec<Option<String>> {
     let mut random = Random::new(7);
-    (0..2400).map(|i| if i % 3 == 0 { Some(line(&mut random, i * 997)) } else { damaged_line(&mut random, i * 997) }).collect()
+    (0..2400)
+        .map(|i| if i % 3 == 0 { Some(line(&mut random, i * 997)) } else { damaged_line(&mut random, i * 997) })
+        .collect()
 }
 
 async fn transform(kernels: Kernels, bodies: ArrayRef, sql: &str) -> RecordBatch {
@@ -42,7 +44,8 @@ async fn fast_and_general_kernels_agree_on_damaged_lines() {
     let lines = lines();
     let general = transform(Kernels::General, Arc::new(StringArray::from(lines.clone())), TRANSFORMATION).await;
     let fast = transform(Kernels::Fast, Arc::new(StringArray::from(lines.clone())), TRANSFORMATION).await;
-    let fast_views = transform(Kernels::Fast, Arc::new(StringViewArray::from_iter(lines.clone())), TRANSFORMATION).await;
+    let fast_views =
+        transform(Kernels::Fast, Arc::new(StringViewArray::from_iter(lines.clone())), TRANSFORMATION).await;
     assert_eq!(general.num_columns(), 25);
     assert_eq!(general.num_rows(), lines.len());
     for column in 0..25 {
@@ -92,9 +95,31 @@ async fn a_sound_line_has_its_values() {
     let batch = transform(Kernels::Fast, Arc::new(StringArray::from(bodies)), TRANSFORMATION).await;
     let row: Vec<String> = (0..25).map(|c| texts(&batch, c)[799].clone().unwrap()).collect();
     let expected = [
-        "22:07:37.780", "INFO", "req_1", "session_2", "user_3", "login", "POST", "/home", "www.google.com", "1.2.3.4",
-        "Mozilla/5.0 (Windows NT 10.0; Win64; x64)", "0.8300000000000001s", "prod_4", "5", "pending", "token_6", "JWT", "user", "corr_7",
-        "5.6.7.8", "9", "HTTPS", "200 OK", "Request succeeded.", "2023-12-22",
+        "22:07:37.780",
+        "INFO",
+        "req_1",
+        "session_2",
+        "user_3",
+        "login",
+        "POST",
+        "/home",
+        "www.google.com",
+        "1.2.3.4",
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64)",
+        "0.8300000000000001s",
+        "prod_4",
+        "5",
+        "pending",
+        "token_6",
+        "JWT",
+        "user",
+        "corr_7",
+        "5.6.7.8",
+        "9",
+        "HTTPS",
+        "200 OK",
+        "Request succeeded.",
+        "2023-12-22",
     ];
     assert_eq!(row, expected);
 }
