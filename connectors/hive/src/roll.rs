@@ -149,9 +149,8 @@ fn file_path(
 pub async fn execute_roll(layout: &Arc<TableLayout>, state: &TableState, roll: &Roll) -> Result<RolledFile> {
     let parts = find_parts(layout, state, roll)?;
     let rows: u64 = parts.iter().map(|(segment, part)| segment.parts[*part].rows).sum();
-    if let Some(file) = find_file(layout, &roll.path, rows).await? {
-        return Ok(file);
-    }
+    // A redo doesn't look first whether the file is there: on a disk it may be visible and not yet durable, and only a
+    // Create answers `AlreadyExists` once it is.
     failpoint::hit("hive.roll-before-read");
     let bytes = build_file(layout, roll, parts, rows).await?;
     let size = bytes.len() as u64;
