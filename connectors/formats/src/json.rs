@@ -17,7 +17,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
-use keys::Spelling;
+use keys::{Extent, Spelling};
 use salamander_connector_api::{BadRow, Decoded, Decoder, DecoderError, RawBatch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -122,21 +122,24 @@ impl<'a> Pass<'a> {
         for (index, &row) in rows.iter().enumerate() {
             let refuse = |reason: String| Refused::Row(index, reason);
             let bytes = if self.payload.is_null(row as usize) { b"" } else { self.payload.value(row as usize) };
-            if bytes.trim_ascii_start().first() != Some(&b'{') {
+            let object = bytes.trim_ascii();
+            if object.first() != Some(&b'{') {
                 return Err(refuse(format!("not a JSON object: '{}'", shortened(bytes))));
             }
-            if std::str::from_utf8(bytes).is_err() {
+            if std::str::from_utf8(object).is_err() {
                 return Err(refuse("not UTF-8".into()));
             }
-            if keys::is_deeper_than(bytes, MAX_DEPTH) {
-                return Err(refuse(format!("nested deeper than {MAX_DEPTH} levels")));
+            // Whether a payload is one object is settled here: how much of a second one the reader would take depends
+            // on the rows before it.
+            match keys::extent(object, MAX_DEPTH) {
+                Extent::Ends(last) if last + 1 == object.len() => {}
+                Extent::Ends(_) => return Err(refuse("more than one JSON object".into())),
+                Extent::Open => return Err(refuse("the JSON object doesn't end".into())),
+                Extent::TooDeep => return Err(refuse(format!("nested deeper than {MAX_DEPTH} levels"))),
             }
-            decoder.decode(bytes).map_err(|error| refuse(message(&error)))?;
-            if decoder.has_partial_record() {
-                return Err(refuse("the JSON object doesn't end".into()));
-            }
-            if decoder.len() != index + 1 {
-                return Err(refuse("more than one JSON object".into()));
+            decoder.decode(object).map_err(|error| refuse(message(&error)))?;
+            if decoder.has_partial_record() || decoder.len() != index + 1 {
+                return Err(refuse("not one JSON object".into()));
             }
         }
         match decoder.flush() {

@@ -430,6 +430,25 @@ fn any_decoder() -> impl Strategy<Value = Arc<dyn Decoder>> {
     ]
 }
 
+/// Found by `a_row_does_not_depend_on_its_neighbours`: how far a reader goes on after an object depends on the rows
+/// that it has room for.
+#[test]
+fn what_follows_a_json_object_is_bad_in_any_company() {
+    let decoder = make("json", &[("n", DataType::Int32)], &[]);
+    for (tail, reason) in [
+        (&b"\"\"\""[..], "more than one JSON object"),
+        (b"\"", "more than one JSON object"),
+        (b"{\"n\": 2", "more than one JSON object"),
+        (b"]", "more than one JSON object"),
+    ] {
+        let payload = [b"{\"n\": 1}", tail].concat();
+        assert_eq!(one(decoder.as_ref(), &payload), format!("bad: {reason}"));
+        let together = decoder.decode(&payloads(&[&payload[..], b"{}", b" {\"n\": 3}\r\n"]), &[0]);
+        assert_eq!(together.bad.iter().map(|bad| (bad.row, bad.reason.as_str())).collect::<Vec<_>>(), [(0, reason)]);
+        assert_eq!(rows(&together.batch), ["~", "3"]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

@@ -25,27 +25,40 @@ pub(super) fn spelling(object: &[u8], schema: &SchemaRef) -> Spelling {
     spelling
 }
 
-/// True if objects and lists are nested deeper than `limit`.
-pub(super) fn is_deeper_than(object: &[u8], limit: usize) -> bool {
-    // Most rows hold fewer brackets than the limit altogether.
-    if memchr::memchr2_iter(b'{', b'[', object).take(limit + 1).count() <= limit {
-        return false;
-    }
+/// How far the object goes that a text begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Its closing bracket is this many bytes from the start, and no nesting is deeper than the limit.
+    Ends(usize),
+    /// The text ends before it.
+    Open,
+    /// Objects and lists are nested deeper than the limit.
+    TooDeep,
+}
+
+/// Finds the end of the object (or list) that `text` begins with, by its brackets outside of strings: `text` is
+/// either an object or no JSON that a reader takes.
+pub(super) fn extent(text: &[u8], limit: usize) -> Extent {
     let mut depth = 0_usize;
     let mut at = 0;
-    while let Some(&byte) = object.get(at) {
+    while let Some(&byte) = text.get(at) {
         match byte {
             b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => at += 1 + string_at(object, at + 1).len(),
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Extent::Ends(at);
+                }
+            }
+            b'"' => at += 1 + string_at(text, at + 1).len(),
             _ => {}
         }
         if depth > limit {
-            return true;
+            return Extent::TooDeep;
         }
         at += 1;
     }
-    false
+    Extent::Open
 }
 
 /// The keys of an object's own level, without those written with escapes. Text that isn't JSON gives whatever it gives.
@@ -108,15 +121,18 @@ mod tests {
     }
 
     #[test]
-    fn depth_counts_brackets_outside_of_strings() {
-        assert!(!is_deeper_than(br#"{"a": [[]], "b": "[[[[", "c": [[]]}"#, 3));
-        assert!(is_deeper_than(br#"{"a": [[]], "b": "[[[[", "c": [[]]}"#, 2));
+    fn brackets_outside_of_strings_count() {
+        let object = br#"{"a": [[]], "b": "[[[[", "c": [[]]} {"#;
+        assert_eq!(extent(object, 3), Extent::Ends(object.len() - 3));
+        assert_eq!(extent(object, 2), Extent::TooDeep);
+        assert_eq!(extent(br#"{"a": "}"#, 3), Extent::Open);
+        assert_eq!(extent(br#"{"a\"}": 1"#, 3), Extent::Open);
     }
 
     proptest! {
         #[test]
         fn nothing_panics(text in r#"[\{\}\[\],:"\\ab ]{0,60}"#) {
-            let _ = (top_level_keys(text.as_bytes()), is_deeper_than(text.as_bytes(), 3));
+            let _ = (top_level_keys(text.as_bytes()), extent(text.as_bytes(), 3));
         }
     }
 }
