@@ -43,6 +43,34 @@ impl RawBatch {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Rows `from..from + rows`, sharing the buffers. Panics, as Arrow's slices do, when there are not so many.
+    #[must_use]
+    pub fn slice(&self, from: usize, rows: usize) -> Self {
+        let payload = self.payload.slice(from, rows);
+        let last = from + rows == self.len();
+        Self {
+            split: self.split.clone(),
+            first_sequence: self.first_sequence + from as u64,
+            bytes: payload.views().iter().map(|view| *view as u32 as usize).sum(),
+            payload,
+            offsets: self.offsets.as_ref().map(|a| a.slice(from, rows)),
+            enqueued: self.enqueued.as_ref().map(|a| a.slice(from, rows)),
+            partition_key: self.partition_key.as_ref().map(|a| a.slice(from, rows)),
+            properties: self.properties.as_ref().map(|a| a.slice(from, rows)),
+            next: if last { self.next.clone() } else { Position::at(self.first_sequence + (from + rows) as u64) },
+        }
+    }
+
+    /// The same rows in order, in batches of at most `rows`.
+    pub fn pieces(self, rows: usize) -> impl Iterator<Item = Self> {
+        let size = rows.max(1);
+        let whole = self.len() <= size;
+        let starts = (0..self.len()).step_by(size);
+        let pieces =
+            starts.map(move |from| if whole { self.clone() } else { self.slice(from, size.min(self.len() - from)) });
+        pieces
+    }
 }
 
 /// TIMESTAMP of the SQL language: microseconds in UTC.

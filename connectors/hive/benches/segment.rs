@@ -43,7 +43,7 @@ fn layout() -> Arc<TableLayout> {
 fn encode(layout: &TableLayout) -> EncodedSegment {
     let stamp =
         SegmentStamp { job: JobId::from_text("j1"), generation: Generation(1), epoch: Epoch(1), committed_at: 0 };
-    encode_segment(layout, &stamp, &SystemEntropy::seeded(1), &BATCHES).unwrap().unwrap()
+    encode_segment(layout, &stamp, &SystemEntropy::seeded(1), BATCHES.clone().into()).unwrap().unwrap()
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -58,7 +58,7 @@ fn main() {
     let stamp = SegmentStamp { job: job.clone(), generation: Generation(1), epoch: Epoch(1), committed_at: 0 };
     let entropy = SystemEntropy::seeded(1);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let encode = || encode_segment(&layout, &stamp, &entropy, &batches).unwrap().unwrap();
+    let encode = || encode_segment(&layout, &stamp, &entropy, batches.clone().into()).unwrap().unwrap();
     let is_wanted = |stage: &str| stage.contains(wanted.as_str());
 
     if is_wanted("split") {
@@ -110,7 +110,7 @@ fn columns(
         let layout = Arc::new(
             TableLayout::new(TableId::from_text("t1"), "one", location, &schema, &[], TableOptions::default()).unwrap(),
         );
-        let encode = || encode_segment(&layout, stamp, &entropy, &one).unwrap().unwrap();
+        let encode = || encode_segment(&layout, stamp, &entropy, one.clone().into()).unwrap().unwrap();
         report(&format!("column {name}: encode"), ROWS, encode);
         let segment = runtime.block_on(store_segment(&layout, encode())).unwrap();
         let mut state = TableState::default();

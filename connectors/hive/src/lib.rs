@@ -41,7 +41,9 @@ pub use live::{JobView, LiveTable, MemoryEpoch, Snapshot};
 pub use owner::claim_folder;
 pub use roll::{RollRequest, RolledFile, execute_roll, plan_rolls, tombstone};
 pub use scan::HiveTable;
-pub use segment::{SegmentStamp, encode_segment, read_part, store_segment, write_segment};
+pub use segment::{
+    EncodedRows, RowsEncoder, SegmentStamp, TableRows, encode_segment, read_part, store_segment, write_segment,
+};
 pub use split::{PartitionedBatch, split_by_partition};
 
 /// This crate's fail points, in the order in which a row's way to a visible file passes them.

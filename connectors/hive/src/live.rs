@@ -12,7 +12,7 @@
 //! Memory is bounded by the job: it must commit before too many bytes wait; see [`LiveTable::memory_bytes`].
 
 use crate::layout::TableLayout;
-use arrow::array::RecordBatch;
+use crate::segment::TableRows;
 use parking_lot::Mutex;
 use salamander_types::manifest::TableState;
 use salamander_types::{Epoch, JobId, LogNumber};
@@ -35,11 +35,11 @@ pub struct LiveError {
 pub struct MemoryEpoch {
     /// Which epoch of the job's generation.
     pub epoch: Epoch,
-    /// Its rows, with all of the table's columns.
-    pub batches: Vec<RecordBatch>,
-    /// Rows in `batches`.
-    pub rows: u64,
-    /// Bytes that `batches` hold in memory (shared buffers counted as often as they are shared).
+    /// Its rows.
+    pub rows: TableRows,
+    /// How many.
+    pub count: u64,
+    /// Bytes that they hold in memory.
     pub bytes: usize,
 }
 
@@ -65,7 +65,7 @@ impl JobView {
     pub fn rows(&self) -> u64 {
         let files: u64 = self.state.files.values().map(|f| f.rows).sum();
         let parts: u64 = self.state.live_parts().map(|(_, p)| p.rows).sum();
-        let memory: u64 = self.memory.iter().map(|m| m.rows).sum();
+        let memory: u64 = self.memory.iter().map(|m| m.count).sum();
         files + parts + memory
     }
 }
@@ -130,20 +130,19 @@ impl LiveTable {
         change(view).map_err(|message| LiveError { job: job.clone(), message })
     }
 
-    /// Shows an epoch's rows, which has succeeded everywhere. The batches hold all of the table's columns, in order.
+    /// Shows the rows of an epoch, which has succeeded everywhere. Batches hold all of the table's columns, in order.
     ///
     /// # Errors
     /// When the epoch is not after the last one.
-    pub fn publish(&self, job: &JobId, epoch: Epoch, batches: Vec<RecordBatch>) -> Result<(), LiveError> {
-        let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
-        let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+    pub fn publish(&self, job: &JobId, epoch: Epoch, rows: TableRows) -> Result<(), LiveError> {
+        let (count, bytes) = (rows.rows(), rows.bytes());
         self.change(job, |view| {
             if view.published.is_some_and(|last| epoch <= last) {
                 return Err(format!("epoch {epoch} is published after {:?}", view.published));
             }
             view.published = Some(epoch);
-            if rows > 0 {
-                view.memory.push(Arc::new(MemoryEpoch { epoch, batches, rows, bytes }));
+            if count > 0 {
+                view.memory.push(Arc::new(MemoryEpoch { epoch, rows, count, bytes }));
             }
             Ok(())
         })

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   HiveTable ──scan: pin, list, prune──▶ UnionExec ┬─ DataSourceExec (Parquet: rolled and foreign files)
-//!                                                   ├─ SegmentScanExec (parts that no file holds yet)
-//!                                                   └─ DataSourceExec (memory)
+//!                                                   ├─ SegmentScanExec (parts that no file holds yet; encoded memory)
+//!                                                   └─ DataSourceExec (memory as it came)
 //! ```
 //!
 //! Partition columns come from folders' names and carry the declared type. Filters on them prune files and parts; other
@@ -153,7 +153,7 @@ fn memory(snapshot: &Snapshot, projection: &[usize]) -> Result<Option<Arc<dyn Ex
     let mut partitions = Vec::new();
     for view in snapshot.jobs.values() {
         let mut batches: Vec<RecordBatch> = Vec::new();
-        for batch in view.memory.iter().flat_map(|m| &m.batches) {
+        for batch in view.memory.iter().flat_map(|m| &m.rows.batches) {
             batches.push(as_readers_see(batch, &snapshot.layout)?);
         }
         if !batches.is_empty() {

@@ -24,10 +24,12 @@ pub(crate) mod block;
 mod bytes_encode;
 mod decode;
 mod encode;
+mod encoded;
 mod read;
 mod write;
 
 pub use encode::BlockEncoder;
+pub use encoded::{EncodedPart, EncodedRows, RowsEncoder, TableRows};
 pub use read::{PartReader, read_part};
 pub use write::{EncodedSegment, SegmentStamp, encode_segment, store_segment, write_segment};
 

@@ -14,6 +14,7 @@
 //! restores only what precedes it, and one manifest commits source positions and segments together.
 
 mod delivery;
+mod encoding;
 pub mod error;
 pub mod inputs;
 pub mod protocol;

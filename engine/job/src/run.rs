@@ -6,6 +6,7 @@
 //! fill and the links stop granting credit.
 
 use crate::delivery::{deliver_next, queue_entry};
+use crate::encoding::{ENCODE_ABOVE_ROWS, EncodingSink};
 use crate::error::JobError;
 use crate::inputs::{Inputs, Look, Taken};
 use crate::protocol::{Effect, Ending, Event, Protocol};
@@ -15,11 +16,11 @@ use crate::watermarks::Watermarks;
 use arrow::array::RecordBatch;
 use salamander_hive::cleanup::SUPERSEDED_FOR;
 use salamander_hive::{
-    RollRequest, SegmentStamp, SupersededSegments, delete_orphans, delete_superseded, execute_roll, plan_rolls,
-    write_segment,
+    RollRequest, SegmentStamp, SupersededSegments, TableRows, delete_orphans, delete_superseded, execute_roll,
+    plan_rolls, write_segment,
 };
 use salamander_operators::stream_rows::gap_record;
-use salamander_operators::{EpochContext, EpochOutput, run_epoch};
+use salamander_operators::{EpochContext, EpochOutput, OutputSink, run_epoch};
 use salamander_storage::log::RETENTION;
 use salamander_storage::{Commit, Head, Loaded, Log, LogContext};
 use salamander_types::manifest::{Counters, JobEntry, JobPlan, JobState, LogState, Roll, TableState};
@@ -51,8 +52,11 @@ enum Answer {
 struct Unwritten {
     epoch: Epoch,
     table: TableId,
-    batches: Vec<RecordBatch>,
+    rows: TableRows,
 }
+
+/// Bad rows by source, as an epoch leaves them.
+type BadRecords = BTreeMap<usize, Vec<RecordBatch>>;
 
 struct Tenure {
     spec: Arc<JobSpec>,
@@ -67,7 +71,7 @@ struct Tenure {
     counters: Counters,
     watermarks: Watermarks,
     unwritten: Vec<Unwritten>,
-    /// Payload bytes by epoch that are not committed.
+    /// Bytes by epoch that are held and not committed.
     uncommitted: VecDeque<(Epoch, usize)>,
     uncommitted_bytes: usize,
     tasks: JoinSet<()>,
@@ -351,10 +355,15 @@ impl Tenure {
         self.epoch = self.epoch.next();
         let scans = std::mem::take(&mut taken.scans);
         let context = EpochContext::new(self.spec.id.clone(), self.epoch, scans, self.spec.plan.partitions);
-        let output = run_epoch(&self.spec.plan.physical, &self.spec.plan.task, context).await?;
+        let table = self.spec.target.table().filter(|_| taken.rows >= ENCODE_ABOVE_ROWS);
+        let encoding = table.map(|table| Arc::new(EncodingSink::new(Arc::clone(&table.layout))));
+        let context = context.with_sink(encoding.clone().map(|sink| sink as Arc<dyn OutputSink>));
+        let mut output = run_epoch(&self.spec.plan.physical, &self.spec.plan.task, context).await?;
         self.inputs.note_active(&taken.moved, begun);
         let event_time = self.take_event_time(&output);
-        self.publish(&taken, output)?;
+        let mut rows = TableRows::from(std::mem::take(&mut output.batches));
+        rows.extend(encoding.map(|sink| sink.take()).unwrap_or_default());
+        self.publish(&taken, rows, output.bad)?;
         let took = self.environment.clock.monotonic().saturating_sub(begun);
         self.pace.ran(begun, took);
         let (epoch, counters) = (self.epoch, self.counters);
@@ -396,22 +405,24 @@ impl Tenure {
     }
 
     /// Makes an epoch's rows visible to our readers, and keeps them for the next checkpoint.
-    fn publish(&mut self, taken: &Taken, output: EpochOutput) -> Result<(), JobError> {
+    fn publish(&mut self, taken: &Taken, rows: TableRows, bad: BadRecords) -> Result<(), JobError> {
         let spec = Arc::clone(&self.spec);
-        let count = |batches: &[RecordBatch]| batches.iter().map(|b| b.num_rows() as u64).sum::<u64>();
-        let written = count(&output.batches);
+        let written = rows.rows();
+        // Rows that are encoded have let go of their payload.
+        let held = if rows.encoded.is_empty() { taken.bytes } else { rows.bytes() };
         if let Some(sink) = spec.target.table() {
-            self.show(sink, output.batches)?;
+            self.show(sink, rows)?;
         }
         let mut bad_rows = 0;
-        let mut bad = output.bad;
+        let mut bad = bad;
         for input in &spec.plan.inputs {
             // Every scan of a stream sees the same bad rows: the first one's count.
             let mut rows = input.scans.first().and_then(|scan| bad.remove(scan)).unwrap_or_default();
             for gap in taken.gaps.iter().filter(|g| g.table == input.stream.id) {
                 rows.push(gap_record(spec.id.as_str(), &gap.split, gap.from, gap.to)?);
             }
-            bad_rows += count(&rows);
+            let rows = TableRows::from(rows);
+            bad_rows += rows.rows();
             if let Some(sink) = spec.bad_records.get(&input.stream.id) {
                 self.show(sink, rows)?;
             }
@@ -420,18 +431,18 @@ impl Tenure {
         self.counters.bytes_read += taken.bytes as u64;
         self.counters.rows_written += written;
         self.counters.rows_bad += bad_rows;
-        self.uncommitted.push_back((self.epoch, taken.bytes));
-        self.uncommitted_bytes += taken.bytes;
+        self.uncommitted.push_back((self.epoch, held));
+        self.uncommitted_bytes += held;
         Ok(())
     }
 
     /// Publishes an epoch's rows of one table; an epoch without rows too, since a commit names the last epoch.
-    fn show(&mut self, sink: &SinkTable, batches: Vec<RecordBatch>) -> Result<(), JobError> {
-        if !batches.is_empty() {
-            let unwritten = Unwritten { epoch: self.epoch, table: sink.layout.id.clone(), batches: batches.clone() };
+    fn show(&mut self, sink: &SinkTable, rows: TableRows) -> Result<(), JobError> {
+        if rows.rows() > 0 {
+            let unwritten = Unwritten { epoch: self.epoch, table: sink.layout.id.clone(), rows: rows.clone() };
             self.unwritten.push(unwritten);
         }
-        Ok(sink.live.publish(&self.spec.id, self.epoch, batches)?)
+        Ok(sink.live.publish(&self.spec.id, self.epoch, rows)?)
     }
 
     async fn take_answer(&mut self, answer: Answer) -> Result<(), JobError> {
@@ -584,21 +595,21 @@ impl Tenure {
     }
 
     fn write(&mut self, up_to: Epoch) {
-        let mut tables: BTreeMap<TableId, Vec<RecordBatch>> = BTreeMap::new();
+        let mut tables: BTreeMap<TableId, TableRows> = BTreeMap::new();
         let (now, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.unwritten).into_iter().partition(|u| u.epoch <= up_to);
         self.unwritten = later;
         for unwritten in now {
-            tables.entry(unwritten.table).or_default().extend(unwritten.batches);
+            tables.entry(unwritten.table).or_default().extend(unwritten.rows);
         }
         let (spec, environment, generation) = (Arc::clone(&self.spec), self.environment.clone(), self.head.generation);
         self.spawn(async move {
             let mut segments = Vec::with_capacity(tables.len());
-            for (table, batches) in tables {
+            for (table, rows) in tables {
                 let committed_at = environment.clock.now_micros();
                 let stamp = SegmentStamp { job: spec.id.clone(), generation, epoch: up_to, committed_at };
                 let layout = &spec.sink(&table)?.layout;
-                if let Some(segment) = write_segment(layout, stamp, &environment.entropy, batches).await? {
+                if let Some(segment) = write_segment(layout, stamp, &environment.entropy, rows).await? {
                     segments.push((table, segment));
                 }
             }

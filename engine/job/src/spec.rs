@@ -72,7 +72,8 @@ pub struct JobOptions {
     pub epoch_rows: usize,
     /// Payload bytes that an epoch takes at most.
     pub epoch_bytes: usize,
-    /// Payload bytes of rows that are not committed: beyond it no epoch begins until a checkpoint is through.
+    /// Bytes of rows that are held and not committed (their payload's, or what they take encoded): beyond it no epoch
+    /// begins until a checkpoint is through.
     pub uncommitted_bytes: usize,
     /// Share of the time that the fixed cost of epochs may take, in percent.
     pub fixed_cost_percent: u32,

@@ -15,6 +15,30 @@ use std::sync::Arc;
 /// caller's, since spawning costs more than it saves.
 const SPAWN_ABOVE_ROWS: usize = 16_384;
 
+/// Takes an epoch's output rows as they leave the plan, where keeping its batches would keep too much memory.
+pub trait OutputSink: std::fmt::Debug + Send + Sync {
+    /// A writer for one plan partition.
+    fn writer(&self) -> Box<dyn OutputWriter>;
+
+    /// Rows of all writers that have finished.
+    fn rows(&self) -> u64;
+}
+
+/// Takes the output rows of one plan partition.
+pub trait OutputWriter: Send {
+    /// Takes a batch in the sink's schema.
+    ///
+    /// # Errors
+    /// When the rows can't be taken: the epoch has failed.
+    fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// There are no more.
+    ///
+    /// # Errors
+    /// As [`OutputWriter::write`].
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
 /// What an epoch's plan reads and leaves. It travels in the session config of the task context, since a reused plan
 /// must not hold anything of one epoch.
 #[derive(Debug)]
@@ -26,6 +50,7 @@ pub struct EpochContext {
     /// Rows for each source of the plan and each plan partition, taken once.
     inputs: Vec<Vec<Mutex<Vec<RawBatch>>>>,
     rows: usize,
+    sink: Option<Arc<dyn OutputSink>>,
     output: Mutex<Vec<RecordBatch>>,
     bad: Mutex<BTreeMap<usize, Vec<RecordBatch>>>,
     latest: Mutex<BTreeMap<(usize, SplitId), i64>>,
@@ -34,7 +59,7 @@ pub struct EpochContext {
 /// What an epoch has made.
 #[derive(Debug, Default)]
 pub struct EpochOutput {
-    /// Output rows of the plan, in the sink's schema.
+    /// Output rows of the plan, in the sink's schema; none if an [`OutputSink`] has taken them.
     pub batches: Vec<RecordBatch>,
     /// Bad rows by source, in the schema of `$bad_records`.
     pub bad: BTreeMap<usize, Vec<RecordBatch>>,
@@ -49,7 +74,23 @@ impl EpochContext {
         let rows = sources.iter().flatten().map(RawBatch::len).sum();
         let spread = if rows > SPAWN_ABOVE_ROWS { partitions } else { 1 };
         let inputs = sources.into_iter().map(|batches| spread_batches(batches, spread, partitions)).collect();
-        Self { job, epoch, inputs, rows, output: Mutex::default(), bad: Mutex::default(), latest: Mutex::default() }
+        Self {
+            job,
+            epoch,
+            inputs,
+            rows,
+            sink: None,
+            output: Mutex::default(),
+            bad: Mutex::default(),
+            latest: Mutex::default(),
+        }
+    }
+
+    /// The same, its output going to `sink`.
+    #[must_use]
+    pub fn with_sink(mut self, sink: Option<Arc<dyn OutputSink>>) -> Self {
+        self.sink = sink;
+        self
     }
 
     /// Input rows in all.
@@ -68,6 +109,10 @@ impl EpochContext {
 
     pub(crate) fn leave_output(&self, batch: RecordBatch) {
         self.output.lock().push(batch);
+    }
+
+    pub(crate) fn output_writer(&self) -> Option<Box<dyn OutputWriter>> {
+        self.sink.as_ref().map(|sink| sink.writer())
     }
 
     pub(crate) fn leave_bad(&self, source: usize, batch: RecordBatch) {
@@ -147,8 +192,11 @@ pub async fn run_epoch(
     let batches = std::mem::take(&mut *context.output.lock());
     let bad = std::mem::take(&mut *context.bad.lock());
     let latest = std::mem::take(&mut *context.latest.lock());
-    let left: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if left as u64 != reported {
+    let left: u64 = match &context.sink {
+        Some(sink) => sink.rows(),
+        None => batches.iter().map(|batch| batch.num_rows() as u64).sum(),
+    };
+    if left != reported {
         return exec_err!("epoch {}: sinks report {reported} rows, {left} were left", context.epoch);
     }
     Ok(EpochOutput { batches, bad, latest })

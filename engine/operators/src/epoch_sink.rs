@@ -1,4 +1,4 @@
-//! The root of a job's plan: leaves the output rows in the epoch's context and reports how many.
+//! The root of a job's plan: hands the output rows to the epoch's context and reports how many.
 
 use crate::epoch::EpochContext;
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt64Array};
@@ -101,17 +101,24 @@ impl ExecutionPlan for EpochSinkExec {
         let mut input = self.input.execute(partition, task)?;
         let report = async move {
             let mut rows = 0u64;
+            let mut writer = context.output_writer();
             while let Some(batch) = input.next().await {
                 let batch = batch?;
                 let made = batch.num_rows();
                 if made > 0 {
                     rows += made as u64;
-                    context.leave_output(batch);
+                    match &mut writer {
+                        Some(writer) => writer.write(&batch)?,
+                        None => context.leave_output(batch),
+                    }
                 }
                 if made >= YIELD_ROWS {
                     // A backlog keeps every poll busy for milliseconds: queries and heartbeats get their turn here.
                     tokio::task::yield_now().await;
                 }
+            }
+            if let Some(writer) = writer {
+                writer.finish()?;
             }
             let rows: ArrayRef = Arc::new(UInt64Array::from(vec![rows]));
             Ok(RecordBatch::try_new(Arc::clone(&REPORT), vec![rows])?)

@@ -17,6 +17,9 @@ use salamander_connector_api::RawBatch;
 use std::fmt;
 use std::sync::Arc;
 
+/// Rows that go through the plan together: as many as the CPU's cache holds with their payload and their columns.
+const PIECE_ROWS: usize = 2_048;
+
 /// Decodes what the epoch has for one source and plan partition. Bad rows are left in the epoch's context.
 ///
 /// Declared bounded: an epoch's input is.
@@ -100,7 +103,10 @@ impl ExecutionPlan for EpochSourceExec {
             let context = EpochContext::of(&task)?;
             futures::StreamExt::boxed(futures::stream::once(async move { context.take_input(source, partition) }))
         };
-        let stream = futures::StreamExt::map(futures::StreamExt::flat_map(inputs, futures::stream::iter), decode);
+        let pieces = futures::StreamExt::flat_map(inputs, |batches: Vec<RawBatch>| {
+            futures::stream::iter(batches.into_iter().flat_map(|batch| batch.pieces(PIECE_ROWS)))
+        });
+        let stream = futures::StreamExt::map(pieces, decode);
         Ok(Box::pin(datafusion::physical_plan::coop::cooperative(RecordBatchStreamAdapter::new(
             Arc::clone(self.rows.schema()),
             stream,

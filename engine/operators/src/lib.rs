@@ -16,7 +16,7 @@ pub mod epoch_source;
 pub mod stream_rows;
 pub mod stream_scan;
 
-pub use epoch::{EpochContext, EpochOutput, run_epoch};
+pub use epoch::{EpochContext, EpochOutput, OutputSink, OutputWriter, run_epoch};
 pub use epoch_sink::EpochSinkExec;
 pub use epoch_source::EpochSourceExec;
 pub use stream_rows::{EventTime, StreamRows};

@@ -1,15 +1,15 @@
-//! Reads the parts of segments that no file holds yet.
+//! Reads the parts of segments that no file holds yet, and rows that wait in memory to become such parts.
 
 use super::PartitionPruner;
 use crate::layout::TableLayout;
 use crate::live::Snapshot;
-use crate::segment::PartReader;
+use crate::segment::{EncodedRows, PartReader};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -20,22 +20,38 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PhysicalExpr, PlanProperties,
 };
 use futures::{Stream, StreamExt, TryStreamExt};
-use salamander_types::manifest::{Segment, TableState};
+use salamander_types::manifest::TableState;
 use std::fmt;
 use std::sync::Arc;
 
 /// One part to read.
 #[derive(Debug, Clone)]
 struct PartTask {
-    state: Arc<TableState>,
-    segment: String,
+    origin: Origin,
     part: usize,
     rows: u64,
 }
 
+#[derive(Debug, Clone)]
+enum Origin {
+    /// A segment of this name.
+    Segment(Arc<TableState>, String),
+    /// Rows that are encoded and not in a segment yet.
+    Memory(Arc<EncodedRows>),
+}
+
 impl PartTask {
-    fn segment(&self) -> Option<&Segment> {
-        self.state.segments.get(&self.segment)
+    fn open(&self, layout: &Arc<TableLayout>) -> Result<PartReader> {
+        match &self.origin {
+            Origin::Segment(state, name) => match state.segments.get(name) {
+                Some(segment) => Ok(PartReader::new(layout.clone(), segment, self.part)?),
+                None => internal_err!("segment {name} left its own state"),
+            },
+            Origin::Memory(encoded) => match encoded.parts.get(self.part) {
+                Some(part) => Ok(PartReader::in_memory(layout.clone(), part)),
+                None => internal_err!("encoded rows have no part {}", self.part),
+            },
+        }
     }
 }
 
@@ -49,7 +65,7 @@ pub struct SegmentScanExec {
     metrics: ExecutionPlanMetricsSet,
 }
 
-/// The scan of a snapshot's live parts; none if there are none.
+/// The scan of a snapshot's live parts and encoded memory; none if there are none.
 pub(super) fn plan(
     state: &dyn Session,
     snapshot: &Snapshot,
@@ -65,12 +81,14 @@ pub(super) fn plan(
                     continue;
                 }
                 values.push(&part.values);
-                tasks.push(PartTask {
-                    state: view.state.clone(),
-                    segment: segment.path.clone(),
-                    part: index,
-                    rows: part.rows,
-                });
+                let origin = Origin::Segment(view.state.clone(), segment.path.clone());
+                tasks.push(PartTask { origin, part: index, rows: part.rows });
+            }
+        }
+        for encoded in view.memory.iter().flat_map(|epoch| &epoch.rows.encoded) {
+            for (index, part) in encoded.parts.iter().enumerate() {
+                values.push(&part.values);
+                tasks.push(PartTask { origin: Origin::Memory(encoded.clone()), part: index, rows: part.rows });
             }
         }
     }
@@ -159,14 +177,9 @@ impl ExecutionPlan for SegmentScanExec {
         let (layout, projection, output) = (self.layout.clone(), self.projection.clone(), schema.clone());
         let stream = futures::stream::iter(tasks.clone())
             .then(move |task| {
-                let opened = task.segment().map(|segment| PartReader::new(layout.clone(), segment, task.part));
+                let opened = task.open(&layout);
                 let (projection, output) = (projection.clone(), output.clone());
-                async move {
-                    match opened {
-                        Some(reader) => Ok(batches(reader?, projection, output, batch_size)),
-                        None => internal_err!("segment {} left its own state", task.segment),
-                    }
-                }
+                async move { Ok::<_, DataFusionError>(batches(opened?, projection, output, batch_size)) }
             })
             .try_flatten()
             .inspect_ok(move |batch| {
@@ -203,7 +216,7 @@ fn batches(
                 return Ok(None);
             };
             let batch = reader.to_batch(&block, &projection, &schema)?;
-            Ok::<_, datafusion::common::DataFusionError>(Some((batch, (reader, projection, schema))))
+            Ok::<_, DataFusionError>(Some((batch, (reader, projection, schema))))
         });
     blocks
         .map_ok(move |block| {

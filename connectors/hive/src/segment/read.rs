@@ -2,6 +2,7 @@
 
 use super::block::Block;
 use super::decode::{BlockHeader, decode_block};
+use super::encoded::EncodedPart;
 use super::{BLOCK_HEADER, OBJECT_MAGIC, fingerprint, schema_bytes};
 use crate::error::{At, HiveError, Result};
 use crate::layout::TableLayout;
@@ -13,16 +14,25 @@ use futures::Stream;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use salamander_types::manifest::{Segment, SegmentPart};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Fetched at once: a small part comes in one request, a large one does not fill the memory.
 const WINDOW: u64 = 16 << 20;
 
-/// An open part of a segment.
+/// Where a part's bytes are.
+#[derive(Debug)]
+enum Origin {
+    Object(Path),
+    /// Blocks that are not stored yet.
+    Memory(VecDeque<Bytes>),
+}
+
+/// An open part of a segment, or of what will be one.
 #[derive(Debug)]
 pub struct PartReader {
     layout: Arc<TableLayout>,
-    object: Path,
+    origin: Origin,
     part: SegmentPart,
     place: String,
     /// The columns as they were written; the table's unless it was altered since.
@@ -46,19 +56,31 @@ impl PartReader {
             let message = format!("no part {part} among {}", segment.parts.len());
             return Err(HiveError::corrupt(place, message));
         };
-        let object = layout.object(&segment.path)?;
+        let origin = Origin::Object(layout.object(&segment.path)?);
+        Ok(Self::open(layout, origin, part.clone(), place))
+    }
+
+    /// Opens rows that are encoded and not stored yet.
+    pub fn in_memory(layout: Arc<TableLayout>, part: &EncodedPart) -> Self {
+        let place = layout.place("memory");
+        let origin = Origin::Memory(part.blocks.iter().cloned().collect());
+        let (values, rows, bytes) = (part.values.clone(), part.rows, part.bytes() as u64);
+        Self::open(layout, origin, SegmentPart { values, rows, offset: 0, bytes, roll: None }, place)
+    }
+
+    fn open(layout: Arc<TableLayout>, origin: Origin, part: SegmentPart, place: String) -> Self {
         let written = layout.file_schema().clone();
-        Ok(Self {
+        Self {
             written_fingerprint: fingerprint(&schema_bytes(&written)),
             written,
-            object,
+            origin,
             place,
             window: Bytes::new(),
             fetched: part.offset,
             rows_read: 0,
-            part: part.clone(),
+            part,
             layout,
-        })
+        }
     }
 
     /// The part's place in the manifest.
@@ -107,13 +129,18 @@ impl PartReader {
         if missing > end.saturating_sub(self.fetched) {
             return Err(HiveError::corrupt(&self.place, "a block goes beyond its part"));
         }
-        let to = end.min(self.fetched + missing.max(WINDOW));
-        let store = &self.layout.location.store;
-        let more = store.get_range(&self.object, self.fetched..to).await.at(&self.place)?;
-        if more.len() as u64 != to - self.fetched {
-            return Err(HiveError::corrupt(&self.place, "the object is shorter than the manifest says"));
-        }
-        self.fetched = to;
+        let more = match &mut self.origin {
+            Origin::Memory(blocks) => blocks.pop_front().unwrap_or_default(),
+            Origin::Object(object) => {
+                let to = end.min(self.fetched + missing.max(WINDOW));
+                let more = self.layout.location.store.get_range(object, self.fetched..to).await.at(&self.place)?;
+                if more.len() as u64 != to - self.fetched {
+                    return Err(HiveError::corrupt(&self.place, "the object is shorter than the manifest says"));
+                }
+                more
+            }
+        };
+        self.fetched += more.len() as u64;
         self.window = if have == 0 {
             more
         } else {
@@ -127,8 +154,11 @@ impl PartReader {
 
     /// Reads the columns from the object's header: the table was altered since, or another Arrow wrote it.
     async fn read_schema(&mut self, wanted: u64) -> Result<()> {
+        let Origin::Object(object) = &self.origin else {
+            return Err(HiveError::corrupt(&self.place, "rows in memory have other columns than the table"));
+        };
         let store = &self.layout.location.store;
-        let fixed = store.get_range(&self.object, 0..24).await.at(&self.place)?;
+        let fixed = store.get_range(object, 0..24).await.at(&self.place)?;
         if fixed.len() != 24 || &fixed[..8] != OBJECT_MAGIC {
             return Err(HiveError::corrupt(&self.place, "not a segment of a known format"));
         }
@@ -141,7 +171,7 @@ impl PartReader {
         if hash != wanted || length > self.part.offset {
             return Err(HiveError::corrupt(&self.place, "the header does not match the blocks"));
         }
-        let bytes = store.get_range(&self.object, 24..24 + length).await.at(&self.place)?;
+        let bytes = store.get_range(object, 24..24 + length).await.at(&self.place)?;
         if fingerprint(&bytes) != hash {
             return Err(HiveError::corrupt(&self.place, "the header's checksum does not match"));
         }

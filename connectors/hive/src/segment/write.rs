@@ -1,17 +1,16 @@
 //! Writes a checkpoint's rows as one segment.
 
-use super::{BLOCK_ROWS, BlockEncoder, OBJECT_MAGIC, fingerprint, schema_bytes};
+use super::{OBJECT_MAGIC, RowsEncoder, TableRows, fingerprint, schema_bytes};
 use crate::error::{At, HiveError, Result};
 use crate::layout::{HIDDEN_FOLDER, TableLayout};
 use crate::partition::PartitionValues;
-use crate::split::split_by_partition;
-use arrow::array::RecordBatch;
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use salamander_storage::failpoint;
 use salamander_types::manifest::{Segment, SegmentPart};
 use salamander_types::{Entropy, Epoch, Generation, JobId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Whose rows, and as of when.
@@ -35,22 +34,28 @@ pub struct EncodedSegment {
     chunks: Vec<Bytes>,
 }
 
-/// Encodes rows as one segment: pure CPU work, so call it off the async threads, or use [`write_segment`]. The batches
-/// hold all columns, as [`split_by_partition`] takes them. None if there are no rows.
+/// Puts rows together as one segment, encoding those that aren't yet: pure CPU work, so call it off the async threads, or
+/// use [`write_segment`]. None if there are no rows.
 ///
 /// # Errors
 /// When a batch does not fit the table.
 pub fn encode_segment(
-    layout: &TableLayout,
+    layout: &Arc<TableLayout>,
     stamp: &SegmentStamp,
     entropy: &dyn Entropy,
-    batches: &[RecordBatch],
+    rows: TableRows,
 ) -> Result<Option<EncodedSegment>> {
-    let mut groups: BTreeMap<PartitionValues, Vec<RecordBatch>> = BTreeMap::new();
-    for batch in batches {
-        for part in split_by_partition(batch, layout)? {
-            groups.entry(part.values).or_default().push(part.batch);
-        }
+    let mut encoder = RowsEncoder::new(layout.clone());
+    for batch in &rows.batches {
+        encoder.push(batch)?;
+    }
+    drop(rows.batches);
+    let mut groups: BTreeMap<PartitionValues, (u64, Vec<Bytes>)> = BTreeMap::new();
+    let last = encoder.finish()?;
+    for part in rows.encoded.iter().flat_map(|encoded| &encoded.parts).chain(&last.parts) {
+        let group = groups.entry(part.values.clone()).or_default();
+        group.0 += part.rows;
+        group.1.extend(part.blocks.iter().cloned());
     }
     if groups.is_empty() {
         return Ok(None);
@@ -60,14 +65,11 @@ pub fn encode_segment(
     let mut offset = header.len() as u64;
     let mut chunks = vec![Bytes::from(header)];
     let mut parts = Vec::with_capacity(groups.len());
-    for (values, batches) in groups {
-        let start = offset;
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        for block in encode_part(&batches, layout)? {
-            offset += block.len() as u64;
-            chunks.push(Bytes::from(block));
-        }
-        parts.push(SegmentPart { values, rows: rows as u64, offset: start, bytes: offset - start, roll: None });
+    for (values, (rows, blocks)) in groups {
+        let bytes: u64 = blocks.iter().map(|block| block.len() as u64).sum();
+        parts.push(SegmentPart { values, rows, offset, bytes, roll: None });
+        offset += bytes;
+        chunks.extend(blocks);
     }
     let mut hash = Xxh3::new();
     chunks.iter().for_each(|chunk| hash.update(chunk));
@@ -89,27 +91,6 @@ fn object_header(schema: &[u8]) -> Vec<u8> {
     header.extend_from_slice(&fingerprint(schema).to_le_bytes());
     header.extend_from_slice(schema);
     header
-}
-
-/// One partition's rows as blocks.
-fn encode_part(batches: &[RecordBatch], layout: &TableLayout) -> Result<Vec<Vec<u8>>> {
-    let mut blocks = Vec::new();
-    let mut encoder = BlockEncoder::new(layout.file_schema());
-    for batch in batches {
-        let mut from = 0;
-        while from < batch.num_rows() {
-            let take = (batch.num_rows() - from).min(BLOCK_ROWS - encoder.rows());
-            encoder.push(batch, from, take)?;
-            from += take;
-            if encoder.rows() == BLOCK_ROWS {
-                blocks.push(encoder.finish()?);
-            }
-        }
-    }
-    if encoder.rows() > 0 {
-        blocks.push(encoder.finish()?);
-    }
-    Ok(blocks)
 }
 
 /// Stores an encoded segment by one create-if-absent PUT; durable when it returns.
@@ -149,17 +130,16 @@ async fn check_stored(layout: &TableLayout, segment: &Segment) -> Result<()> {
 /// # Errors
 /// When a batch does not fit the table, or the store fails.
 pub async fn write_segment(
-    layout: &std::sync::Arc<TableLayout>,
+    layout: &Arc<TableLayout>,
     stamp: SegmentStamp,
-    entropy: &std::sync::Arc<dyn Entropy>,
-    batches: Vec<RecordBatch>,
+    entropy: &Arc<dyn Entropy>,
+    rows: TableRows,
 ) -> Result<Option<Segment>> {
     let place = layout.place("segment");
     let (for_encoding, entropy) = (layout.clone(), entropy.clone());
-    let encoded =
-        tokio::task::spawn_blocking(move || encode_segment(&for_encoding, &stamp, entropy.as_ref(), &batches))
-            .await
-            .at(place)??;
+    let encoded = tokio::task::spawn_blocking(move || encode_segment(&for_encoding, &stamp, entropy.as_ref(), rows))
+        .await
+        .at(place)??;
     match encoded {
         Some(encoded) => store_segment(layout, encoded).await.map(Some),
         None => Ok(None),

@@ -21,7 +21,8 @@ fn orphans_of_dead_generations_go() {
         let mut orphans = Vec::new();
         for generation in [1, 2, 3] {
             job.generation = Generation(generation);
-            let encoded = encode_segment(&layout, &job.stamp(2), job.entropy.as_ref(), &[many(10, 2)]).unwrap();
+            let encoded =
+                encode_segment(&layout, &job.stamp(2), job.entropy.as_ref(), vec![many(10, 2)].into()).unwrap();
             orphans.push(store_segment(&layout, encoded.unwrap()).await.unwrap().path);
         }
         let odd = "_salamander/j1/notes.txt";

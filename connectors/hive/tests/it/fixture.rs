@@ -184,7 +184,8 @@ impl Job {
     /// Writes and commits a segment.
     pub async fn checkpoint(&mut self, batches: &[RecordBatch], at: i64) {
         self.epoch += 1;
-        let encoded = encode_segment(&self.layout, &self.stamp(at), self.entropy.as_ref(), batches).unwrap();
+        let encoded =
+            encode_segment(&self.layout, &self.stamp(at), self.entropy.as_ref(), batches.to_vec().into()).unwrap();
         if let Some(encoded) = encoded {
             let segment = store_segment(&self.layout, encoded).await.unwrap();
             self.log.apply(&JobEntry::Segment { table: self.layout.id.clone(), segment }).unwrap();

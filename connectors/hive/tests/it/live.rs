@@ -66,7 +66,7 @@ impl Model {
                 self.epoch += 1;
                 let ids: Vec<i64> = (self.next..self.next + i64::from(*rows)).collect();
                 self.next += i64::from(*rows);
-                live.publish(&self.job.id, Epoch(self.epoch), vec![numbered(&ids)]).unwrap();
+                live.publish(&self.job.id, Epoch(self.epoch), vec![numbered(&ids)].into()).unwrap();
                 self.published.push((self.epoch, ids));
             }
             Step::Commit(_, behind) => {
@@ -162,8 +162,8 @@ fn contradictions_are_refused() {
     let live = LiveTable::new(layout.clone());
     let job = Job::new(&layout, "j1");
     let state = Arc::new(job.state().clone());
-    live.publish(&job.id, Epoch(1), vec![numbered(&[1, 2])]).unwrap();
-    assert!(live.publish(&job.id, Epoch(1), vec![]).is_err(), "an epoch twice");
+    live.publish(&job.id, Epoch(1), vec![numbered(&[1, 2])].into()).unwrap();
+    assert!(live.publish(&job.id, Epoch(1), vec![].into()).is_err(), "an epoch twice");
     assert!(live.commit(&job.id, LogNumber(1), state.clone(), Epoch(2)).is_err(), "an epoch of the future");
     live.commit(&job.id, LogNumber(5), state.clone(), Epoch(0)).unwrap();
     assert!(live.commit(&job.id, LogNumber(5), state.clone(), Epoch(1)).is_err(), "a number twice");

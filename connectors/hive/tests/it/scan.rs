@@ -40,7 +40,7 @@ async fn in_all_stages(job: &mut Job, batches: &[RecordBatch; 4]) -> LiveTable {
     job.checkpoint(&[batches[2].clone()], 5).await;
     let live = LiveTable::new(job.layout.clone());
     live.reset(&job.id, LogNumber(1), Arc::new(job.state().clone())).unwrap();
-    live.publish(&job.id, Epoch(1), vec![batches[3].clone()]).unwrap();
+    live.publish(&job.id, Epoch(1), vec![batches[3].clone()].into()).unwrap();
     live
 }
 

@@ -24,7 +24,7 @@ async fn read_all(layout: &Arc<TableLayout>, segment: &Segment) -> Result<Vec<(u
 async fn write(layout: &Arc<TableLayout>, batches: Vec<RecordBatch>) -> Option<Segment> {
     let job = Job::new(layout, "j1");
     let entropy: Arc<dyn Entropy> = job.entropy.clone();
-    write_segment(layout, job.stamp(5), &entropy, batches).await.unwrap()
+    write_segment(layout, job.stamp(5), &entropy, batches.into()).await.unwrap()
 }
 
 proptest! {

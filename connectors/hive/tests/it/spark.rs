@@ -79,7 +79,7 @@ fn write(folder: &Path, text_encoding: TextEncoding) -> [PathBuf; 2] {
         job.checkpoint(&[many(1000, 3)], 11).await;
         let live = LiveTable::new(layout.clone());
         live.reset(&job.id, LogNumber(1), Arc::new(job.state().clone())).unwrap();
-        live.publish(&job.id, Epoch(1), vec![many(10, 4)]).unwrap();
+        live.publish(&job.id, Epoch(1), vec![many(10, 4)].into()).unwrap();
         tombstone(&layout, "date=2026-11-24/hour=__HIVE_DEFAULT_PARTITION__/sal-j1-1-0000000000000000.parquet")
             .await
             .unwrap();
