@@ -14,6 +14,7 @@
 //! | [`place`] | where files are: the local file system or an object store; which names count |
 //! | [`pattern`] | `*`, `**`, `?` and `[…]` in paths |
 //! | [`lines`] | a chunk of bytes cut into lines (pure) |
+//! | [`pool`] | buffers that are used again |
 //! | [`prefetch`] | what is read but not taken, and its bounds |
 //! | [`source`] | the source and its readers |
 
@@ -21,6 +22,7 @@ pub mod lines;
 pub mod options;
 pub mod pattern;
 pub mod place;
+pub mod pool;
 pub mod prefetch;
 pub mod source;
 

@@ -3,8 +3,8 @@
 use crate::lines;
 use crate::options::Settings;
 use crate::place::{OpenFile, Place};
+use crate::pool::BufferPool;
 use crate::prefetch::{Chunk, SharedBytes, Shelf};
-use arrow::buffer::Buffer;
 use async_trait::async_trait;
 use salamander_connector_api::{ConnectorError, Source, SourceDescription, SplitInfo, SplitReader, SplitStatus, Take};
 use salamander_types::{ErrorKind, Position, SplitId};
@@ -18,6 +18,8 @@ use tokio::task::JoinHandle;
 const MAX_LINE_BYTES: usize = 64 << 20;
 /// Bytes of a request to a server, whose time to answer counts as much as the bytes do.
 const REMOTE_CHUNK: usize = 4 << 20;
+/// What is left of a chunk behind its last whole line is mostly shorter than this.
+const ROOM_FOR_CARRY: usize = 16 << 10;
 /// Waits between attempts after transient errors: doubled from the first to the last.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(10);
@@ -28,6 +30,7 @@ pub struct FilesSource {
     place: Arc<Place>,
     settings: Arc<Settings>,
     shared: Arc<SharedBytes>,
+    pool: Arc<BufferPool>,
 }
 
 /// Makes a source from a table's options.
@@ -46,7 +49,8 @@ pub fn from_options(options: &BTreeMap<String, String>) -> Result<Arc<dyn Source
 impl FilesSource {
     /// A source of the files of a place.
     pub fn new(place: Place, settings: Settings) -> Self {
-        Self { place: Arc::new(place), settings: Arc::new(settings), shared: Arc::default() }
+        let pool = Arc::new(BufferPool::new(settings.source_bytes));
+        Self { place: Arc::new(place), settings: Arc::new(settings), shared: Arc::default(), pool }
     }
 }
 
@@ -98,6 +102,7 @@ impl Source for FilesSource {
             skip: if position.byte.is_some() { 0 } else { position.next },
             shelf: Arc::clone(&shelf),
             settings: Arc::clone(&self.settings),
+            pool: Arc::clone(&self.pool),
         };
         let task = tokio::spawn(reading.run());
         Ok(Box::new(FileReader { split: split.clone(), shelf, task: Some(task) }))
@@ -141,6 +146,7 @@ struct Reading {
     skip: u64,
     shelf: Arc<Shelf>,
     settings: Arc<Settings>,
+    pool: Arc<BufferPool>,
 }
 
 /// What came of one read.
@@ -181,7 +187,11 @@ impl Reading {
         // A line longer than a chunk is read in strides that double, so that it isn't scanned again and again.
         let length = self.shelf.room().await.max(self.carry.len());
         let before = self.carry.len();
-        let bytes = self.file.read(self.carry.clone(), length).await?;
+        // Room for the beginning of a line too, so that a buffer that is used again need not grow.
+        let mut buffer = self.pool.take();
+        buffer.reserve_exact(length + self.carry.len().max(ROOM_FOR_CARRY));
+        buffer.extend_from_slice(&self.carry);
+        let bytes = self.file.read(buffer, length).await?;
         let read = bytes.len() - before;
         let at_end = read < length;
         if at_end && self.settings.follow && read == 0 {
@@ -214,10 +224,11 @@ impl Reading {
                 ),
             ));
         }
-        self.carry = rest.to_vec();
+        self.carry.clear();
+        self.carry.extend_from_slice(rest);
         let mut base = self.base;
         self.base += used as u64;
-        let mut buffer = Buffer::from_vec(bytes);
+        let mut buffer = self.pool.lend(bytes);
         if self.skip > 0 {
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(lines.ends.len());
             self.skip -= skipped as u64;

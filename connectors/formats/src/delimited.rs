@@ -4,6 +4,7 @@
 //! letters and spaces before the first `": "`), `null_value` (the text that stands for NULL; without it nothing does). One line end at
 //! the end of a record doesn't count. There are no quotes and no escapes: what needs them is `csv`.
 
+use crate::scan::Literal;
 use crate::settings;
 use crate::typed::{Field, FieldRules, SplitIn, Splitter, TypedDecoder};
 use arrow::datatypes::SchemaRef;
@@ -28,73 +29,15 @@ pub fn decoder(schema: SchemaRef, options: &BTreeMap<String, String>) -> Result<
     Ok(Arc::new(TypedDecoder::new("delimited", schema, LiteralSplitter::new(delimiter), rules)?))
 }
 
-/// Bytes that are compared at once.
-const WORD: usize = 8;
-
 /// Splits at each occurrence of a literal delimiter, from the left, without overlap.
 #[derive(Debug)]
 pub(crate) struct LiteralSplitter {
-    delimiter: Vec<u8>,
-    /// The delimiter's byte that is sought: the one least likely in text.
-    sought: u8,
-    /// Its first place in the delimiter.
-    at: usize,
-    /// The delimiter's first bytes as a number, and which bits of eight bytes of text to compare with it.
-    head: u64,
-    mask: u64,
+    delimiter: Literal,
 }
 
 impl LiteralSplitter {
     fn new(delimiter: Vec<u8>) -> Self {
-        let rarity = |byte: u8| match byte {
-            b' ' => 0,
-            byte if byte.is_ascii_lowercase() => 1,
-            byte if byte.is_ascii_alphanumeric() => 2,
-            _ => 3,
-        };
-        let sought = delimiter.iter().copied().max_by_key(|&byte| rarity(byte)).unwrap_or_default();
-        let at = delimiter.iter().position(|&byte| byte == sought).unwrap_or_default();
-        let mut head = [0; WORD];
-        let mut mask = [0; WORD];
-        for (index, &byte) in delimiter.iter().take(WORD).enumerate() {
-            head[index] = byte;
-            mask[index] = u8::MAX;
-        }
-        let (head, mask) = (u64::from_le_bytes(head), u64::from_le_bytes(mask));
-        Self { delimiter, sought, at, head, mask }
-    }
-
-    /// True if a delimiter begins there. Mostly one comparison of a word, not a call to compare memory.
-    fn begins(&self, record: &[u8], begin: usize) -> bool {
-        let rest = record.get(begin..).unwrap_or_default();
-        match rest.first_chunk::<WORD>() {
-            Some(word) if self.delimiter.len() <= WORD => u64::from_le_bytes(*word) & self.mask == self.head,
-            _ => rest.starts_with(&self.delimiter),
-        }
-    }
-}
-
-/// Calls `found` with each place of a byte, from the left.
-///
-/// Fields are short, about twenty bytes: a search that starts anew behind each delimiter, however wide its steps, costs
-/// more than one loop that looks at eight bytes at a time and never leaves.
-#[inline(always)]
-fn each_place(byte: u8, text: &[u8], mut found: impl FnMut(usize)) {
-    const LOW: u64 = 0x7F7F_7F7F_7F7F_7F7F;
-    let pattern = u64::from_le_bytes([byte; WORD]);
-    let (words, rest) = text.as_chunks::<WORD>();
-    for (index, word) in words.iter().enumerate() {
-        let differing = u64::from_le_bytes(*word) ^ pattern;
-        // The highest bit of each byte that is equal: one that is 0 stays 0 in its low bits, and has no high bit.
-        let mut equal = !(((differing & LOW) + LOW) | differing | LOW);
-        while equal != 0 {
-            found(index * WORD + equal.trailing_zeros() as usize / 8);
-            equal &= equal - 1;
-        }
-    }
-    let base = words.len() * WORD;
-    for (index, _) in rest.iter().enumerate().filter(|(_, other)| **other == byte) {
-        found(base + index);
+        Self { delimiter: Literal::new(delimiter) }
     }
 }
 
@@ -126,14 +69,10 @@ impl Splitter for LiteralSplitter {
         let mut push = |start: usize, end: usize| {
             fields.push(Field { start: start as u32, end: end as u32, quoted: false });
         };
-        each_place(self.sought, record, |place| {
-            // The delimiter that this byte would belong to must begin behind the one before it.
-            if let Some(begin) = place.checked_sub(self.at) {
-                if begin >= start && self.begins(record, begin) {
-                    push(start, begin);
-                    start = begin + self.delimiter.len();
-                }
-            }
+        self.delimiter.each(record, |begin, end| {
+            push(start, begin);
+            start = end;
+            true
         });
         push(start, record.len());
         match fields.len() - before {

@@ -17,6 +17,7 @@
 pub mod csv;
 pub mod delimited;
 pub mod json;
+pub mod scan;
 pub mod text;
 
 mod columns;

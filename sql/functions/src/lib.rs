@@ -27,7 +27,6 @@ mod cache;
 mod cast;
 mod date_fields;
 mod date_format;
-mod delimiter;
 mod element;
 mod java_regex;
 mod java_time;

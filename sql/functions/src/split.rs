@@ -15,9 +15,9 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::Result;
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature};
+use salamander_formats::scan::Literal;
 
 use crate::arguments::{Integer, check_count, coercing};
-use crate::delimiter::Delimiter;
 use crate::java_regex::shape::Shape;
 use crate::java_regex::{JavaRegex, Span, TooManySteps, next_start, pattern_error};
 use crate::kernels::Kernels;
@@ -52,7 +52,7 @@ impl Split {
             Some(Some(pattern)) => {
                 let regex = self.patterns.get(pattern).map_err(|e| pattern_error("split", pattern, &e))?;
                 let literal = self.kernels.allow(regex.shape()).and_then(|shape| match shape {
-                    Shape::Literal(bytes) => Some(Delimiter::new(bytes)),
+                    Shape::Literal(bytes) => Some(Literal::new(bytes.as_slice())),
                     _ => None,
                 });
                 for row in 0..text.len() {
@@ -146,13 +146,16 @@ impl<'a> Parts<'a> {
         self.end_row(false);
     }
 
-    fn push_literal(&mut self, row: usize, delimiter: &Delimiter, limit: usize) {
+    fn push_literal(&mut self, row: usize, delimiter: &Literal, limit: usize) {
         let text = self.text.value(row).as_bytes();
         self.spans.clear();
         let mut start = 0;
-        for (from, to) in delimiter.matches(text).take(limit - 1) {
-            self.spans.push((start, from));
-            start = to;
+        if limit > 1 {
+            delimiter.each(text, |from, to| {
+                self.spans.push((start, from));
+                start = to;
+                self.spans.len() + 1 < limit
+            });
         }
         self.spans.push((start, text.len()));
         self.push_spans(row);

@@ -14,9 +14,9 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature};
+use salamander_formats::scan::Literal;
 
 use crate::arguments::{check_count, coercing};
-use crate::delimiter::Delimiter;
 use crate::views;
 
 /// The greatest field number that is split in this way; beyond it `split` does the work.
@@ -189,13 +189,13 @@ fn split_columns(function: &str, args: &[ColumnarValue], rows: usize) -> Result<
         ColumnarValue::Scalar(scalar) => field_number(function, Some(scalar)),
         ColumnarValue::Array(_) => field_number(function, None),
     });
-    Ok(split_once(&text, &Delimiter::new(delimiter.as_bytes()), &numbers.collect::<Result<Vec<_>>>()?))
+    Ok(split_once(&text, &Literal::new(delimiter.as_bytes()), &numbers.collect::<Result<Vec<_>>>()?))
 }
 
 /// The columns of the fields with these numbers.
-fn split_once(text: &StringViewArray, delimiter: &Delimiter, numbers: &[usize]) -> Vec<StringViewArray> {
+fn split_once(text: &StringViewArray, delimiter: &Literal, numbers: &[usize]) -> Vec<StringViewArray> {
     let rows = text.len();
-    let mut columns = vec![vec![0u128; rows]; numbers.len()];
+    let mut columns: Vec<Vec<u128>> = numbers.iter().map(|_| vec![0; rows]).collect();
     // Field number -> column; fields that nobody wants are passed over.
     let mut wanted = vec![None; numbers.iter().max().map_or(0, |max| max + 1)];
     for (column, &number) in numbers.iter().enumerate() {
@@ -211,21 +211,24 @@ fn split_once(text: &StringViewArray, delimiter: &Delimiter, numbers: &[usize]) 
         let mut scratch = [0; 16];
         let bytes = views::bytes(view, buffers, &mut scratch);
         let cut = views::Cutter::new(view, buffers);
-        let mut matches = delimiter.matches(bytes);
         let (mut start, mut count) = (0, 0);
-        for column in &wanted {
-            let found = matches.next();
-            let (end, next) = found.unwrap_or((bytes.len(), bytes.len()));
-            if let Some(column) = column {
+        let mut field = |start: usize, end: usize| {
+            if let Some(Some(column)) = wanted.get(count) {
                 columns[*column][row] = cut.cut(start, end);
             }
             count += 1;
-            start = next;
-            if found.is_none() {
-                break;
-            }
+            count < wanted.len()
+        };
+        let mut more = true;
+        delimiter.each(bytes, |begin, end| {
+            more = field(start, begin);
+            start = end;
+            more
+        });
+        if more {
+            field(start, bytes.len());
         }
-        counts[row] = count;
+        counts[row] = count as u32;
     }
     let fewest = counts.iter().copied().min().unwrap_or(u32::MAX);
     let finish = |(column, number): (Vec<u128>, &usize)| {
@@ -250,7 +253,7 @@ mod tests {
         ) {
             let column = StringViewArray::from_iter(texts.clone());
             let numbers = [0, 1, 2, 5];
-            let split = split_once(&column, &Delimiter::new(delimiter.as_bytes()), &numbers);
+            let split = split_once(&column, &Literal::new(delimiter.as_bytes()), &numbers);
             for (number, found) in numbers.into_iter().zip(&split) {
                 found.to_data().validate_full().unwrap();
                 for (row, text) in texts.iter().enumerate() {

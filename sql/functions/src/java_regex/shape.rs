@@ -10,7 +10,7 @@
 //! bytes: an ASCII class can only match an ASCII byte, and a literal's bytes only begin at a character, so a match of
 //! bytes is a match of characters. Each kernel answers exactly as the general engine does (property tests compare them).
 
-use memchr::memchr;
+use salamander_formats::scan::{first_place, is_ascii_from};
 
 /// One byte of a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub(crate) fn find_prefix(text: &[u8], prefix: &[Atom], from: usize) -> Option<u
     let mut at = from;
     while at <= last_start {
         at = match *first {
-            Atom::Byte(b) => at + memchr(b, &text[at..=last_start])?,
+            Atom::Byte(b) => at + first_place(b, &text[at..=last_start])?,
             set => at + text[at..=last_start].iter().position(|&c| set.matches(c))?,
         };
         if rest.iter().zip(&text[at + 1..]).all(|(atom, &byte)| atom.matches(byte)) {
@@ -157,8 +157,10 @@ pub(crate) fn find_prefix(text: &[u8], prefix: &[Atom], from: usize) -> Option<u
 #[inline]
 pub(crate) fn line_length(text: &[u8]) -> usize {
     // Terminators are below 14 or begin with 0xC2 or 0xE2: one cheap pass rules them out for plain text.
-    let suspicious = text.iter().fold(false, |seen, &b| seen | !(14..0x80).contains(&b));
-    if suspicious { find_terminator(text, 0).map_or(text.len(), |(at, _)| at) } else { text.len() }
+    if is_ascii_from(14, text) {
+        return text.len();
+    }
+    find_terminator(text, 0).map_or(text.len(), |(at, _)| at)
 }
 
 /// The first line terminator at or after `from`: where it starts and how many bytes it has.
