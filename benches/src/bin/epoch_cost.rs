@@ -111,8 +111,12 @@ fn batch(first: u64, rows: usize) -> Result<RawBatch> {
     })
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
+    salamander_cluster::memory::keep_freed_memory();
+    tokio::runtime::Runtime::new()?.block_on(run_all())
+}
+
+async fn run_all() -> Result<()> {
     let arguments = Arguments::parse();
     let plan = plan(arguments.partitions).await?;
     let job = JobId::from_text("j1");

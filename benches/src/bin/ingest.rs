@@ -35,8 +35,12 @@ struct Arguments {
     properties: String,
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
+    salamander_cluster::memory::keep_freed_memory();
+    tokio::runtime::Runtime::new()?.block_on(run_all())
+}
+
+async fn run_all() -> Result<()> {
     let arguments = Arguments::parse();
     let file = match arguments.file {
         Some(file) => file,

@@ -15,6 +15,7 @@ pub mod connectors;
 pub mod error;
 pub mod head;
 mod jobs;
+pub mod memory;
 mod relations;
 mod service;
 mod show;

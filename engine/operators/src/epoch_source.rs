@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Rows that go through the plan together: as many as the CPU's cache holds with their payload and their columns.
-const PIECE_ROWS: usize = 2_048;
+const PIECE_ROWS: usize = 1_024;
 
 /// Decodes what the epoch has for one source and plan partition. Bad rows are left in the epoch's context.
 ///

@@ -15,7 +15,7 @@ use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use crate::arguments::{Integer, check_count, coercing};
-use crate::java_regex::shape::{Shape, rest_after, until_after};
+use crate::java_regex::shape::{Atom, Shape, find_prefix, line_length, until_after};
 use crate::java_regex::{JavaRegex, Span, TooManySteps, pattern_error};
 use crate::kernels::Kernels;
 use crate::patterns::PatternCache;
@@ -58,7 +58,7 @@ impl RegexpExtract {
     fn one_pattern(&self, text: &StringViewArray, regex: &JavaRegex, group: usize) -> StringViewArray {
         match self.kernels.allow(regex.shape()) {
             Some(Shape::RestAfter { prefix, prefix_is_lookbehind }) if group == 1 || *prefix_is_lookbehind => {
-                map_bytes(text, |bytes| rest_after(bytes, prefix))
+                rest_after_label(text, prefix)
             }
             Some(Shape::UntilAfter { prefix, stop }) => map_bytes(text, |bytes| until_after(bytes, prefix, stop)),
             _ => {
@@ -91,16 +91,66 @@ fn check_group(regex: &JavaRegex, group: i64) -> Result<usize> {
     }
 }
 
+/// What the texts of a column begin with, up to the end of a prefix: mostly all with the same, such as `Port: `. A text
+/// that begins as one before it has its first prefix in the same place, which needs no search.
+struct Label {
+    text: u128,
+    mask: u128,
+    length: usize,
+}
+
+impl Label {
+    /// The label of a text with this head whose first prefix ends at `length`.
+    fn new(head: u128, length: usize) -> Self {
+        if length >= 16 {
+            return Self::none(length);
+        }
+        let mask = views::low_bytes(length);
+        Self { text: head & mask, mask, length }
+    }
+
+    /// One that no text begins with, as far as its head can tell.
+    fn none(length: usize) -> Self {
+        Self { text: 1, mask: 0, length }
+    }
+
+    #[inline]
+    fn begins(&self, head: u128, length: usize) -> bool {
+        length >= self.length && head & self.mask == self.text
+    }
+}
+
+/// Group 1 of [`Shape::RestAfter`], '' where the prefix isn't found.
+fn rest_after_label(text: &StringViewArray, prefix: &[Atom]) -> StringViewArray {
+    let buffers = text.data_buffers();
+    let mut label = Label::none(0);
+    map_views(text, |view| {
+        let head = views::head(view, buffers);
+        let mut scratch = [0; 16];
+        let bytes = views::bytes(view, buffers, &mut scratch);
+        if !label.begins(head, bytes.len()) {
+            let Some(at) = find_prefix(bytes, prefix, 0) else { return 0 };
+            label = Label::new(head, at + prefix.len());
+        }
+        let start = label.length;
+        views::sub_view(view, buffers, (start, start + line_length(&bytes[start..])))
+    })
+}
+
 /// For each text the span that `find` gives, '' where it gives none.
 fn map_bytes(text: &StringViewArray, find: impl Fn(&[u8]) -> Option<Span>) -> StringViewArray {
     let buffers = text.data_buffers();
-    let cut = |view: u128| {
+    map_views(text, |view| {
         let mut scratch = [0; 16];
         match find(views::bytes(view, buffers, &mut scratch)) {
             Some(span) => views::sub_view(view, buffers, span),
             None => 0,
         }
-    };
+    })
+}
+
+/// For each text that is not NULL the view that `cut` makes of its view.
+fn map_views(text: &StringViewArray, mut cut: impl FnMut(u128) -> u128) -> StringViewArray {
     // A NULL's view may be anything: it is not looked at.
     let views = match text.nulls() {
         None => text.views().iter().map(|&view| cut(view)).collect(),

@@ -37,8 +37,9 @@ pub(crate) fn inline_view(text: &[u8], start: usize, len: usize) -> u128 {
     payload << 32 | len as u128
 }
 
+/// The bits of the lowest bytes; `len` is below 16.
 #[inline]
-fn low_bytes(len: usize) -> u128 {
+pub(crate) fn low_bytes(len: usize) -> u128 {
     (1u128 << (8 * len)) - 1
 }
 
@@ -92,6 +93,24 @@ impl<'b> Cutter<'b> {
                 (payload & low_bytes(end - start)) << 32 | (end - start) as u128
             }
             Cutter::Buffer { buffer, index, offset } => view_at(buffer, index, offset + start, end - start),
+        }
+    }
+}
+
+/// The first 16 bytes of a view's text, the first one lowest. What is behind the text's end may be anything.
+#[inline]
+pub(crate) fn head(view: u128, buffers: &[Buffer]) -> u128 {
+    if view_len(view) <= INLINE {
+        return view >> 32;
+    }
+    let offset = (view >> 96) as u32 as usize;
+    let rest = &buffers[(view >> 64) as u32 as usize][offset..];
+    match rest.first_chunk::<16>() {
+        Some(bytes) => u128::from_le_bytes(*bytes),
+        None => {
+            let mut bytes = [0; 16];
+            bytes[..rest.len()].copy_from_slice(rest);
+            u128::from_le_bytes(bytes)
         }
     }
 }

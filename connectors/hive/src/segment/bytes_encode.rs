@@ -53,7 +53,6 @@ impl BytesEncoder {
 
     /// Takes rows of a chunk. `validity` is the column's, these rows included.
     pub(super) fn push(&mut self, chunk: &Views<'_>, from: usize, rows: usize, validity: &Validity) {
-        touch(chunk, from, rows);
         let taken = match &mut self.state {
             State::Dictionary { dictionary, codes } => {
                 let before = codes.len();
@@ -107,20 +106,6 @@ impl BytesEncoder {
         self.take_pages(validity.rows, validity).finish(out);
         (encoding::PAGES, 0)
     }
-}
-
-/// Reads a byte at both ends of each long value. The values lie a payload apart, so each is a cache miss; here the misses
-/// overlap, while hashing and copying would wait for them one by one.
-fn touch(chunk: &Views<'_>, from: usize, rows: usize) {
-    let mut seen = 0;
-    for row in from..from + rows {
-        let view = chunk.views[row];
-        if view as u32 > INLINE && chunk.nulls.is_none_or(|nulls| nulls.is_valid(row)) {
-            let value = chunk.long(view);
-            seen ^= value[0] ^ value[value.len() - 1];
-        }
-    }
-    std::hint::black_box(seen);
 }
 
 /// Takes rows into the dictionary; returns how many it took before it was full.

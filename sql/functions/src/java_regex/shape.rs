@@ -188,13 +188,6 @@ fn dollar_before_terminator(text: &[u8], i: usize) -> bool {
     }
 }
 
-/// Group 1 of [`Shape::RestAfter`].
-#[inline]
-pub(crate) fn rest_after(text: &[u8], prefix: &[Atom]) -> Option<(usize, usize)> {
-    let start = find_prefix(text, prefix, 0)? + prefix.len();
-    Some((start, start + line_length(&text[start..])))
-}
-
 /// Group 1 of [`Shape::UntilAfter`].
 #[inline]
 pub(crate) fn until_after(text: &[u8], prefix: &[Atom], stop: &[u8]) -> Option<(usize, usize)> {
@@ -272,8 +265,8 @@ mod tests {
             ("a:b\u{2028}c", "b"),
             ("a:bé\u{2027}", "bé\u{2027}"),
         ] {
-            let (from, to) = rest_after(text.as_bytes(), &prefix).unwrap();
-            assert_eq!(&text[from..to], expected, "{text:?}");
+            let from = find_prefix(text.as_bytes(), &prefix, 0).unwrap() + prefix.len();
+            assert_eq!(&text[from..from + line_length(&text.as_bytes()[from..])], expected, "{text:?}");
         }
     }
 }
