@@ -10,9 +10,6 @@ use salamander_hive::{EncodedRows, RowsEncoder, TableLayout, TableRows};
 use salamander_operators::{OutputSink, OutputWriter};
 use std::sync::Arc;
 
-/// Epochs of fewer input rows keep their rows as they are: they are read more often than they are large.
-pub(crate) const ENCODE_ABOVE_ROWS: usize = 4_096;
-
 /// Collects an epoch's encoded rows of one table.
 #[derive(Debug)]
 pub(crate) struct EncodingSink {

@@ -6,7 +6,7 @@
 //! fill and the links stop granting credit.
 
 use crate::delivery::{deliver_next, queue_entry};
-use crate::encoding::{ENCODE_ABOVE_ROWS, EncodingSink};
+use crate::encoding::EncodingSink;
 use crate::error::JobError;
 use crate::inputs::{Inputs, Look, Taken};
 use crate::protocol::{Effect, Ending, Event, Protocol};
@@ -33,6 +33,8 @@ use tokio::task::JoinSet;
 
 /// Answers that wait for the job's task: few are ever under way.
 const ANSWERS: usize = 64;
+/// An epoch of at most so many rows shows what an epoch costs by itself.
+const FEW_ROWS: usize = 1_000;
 /// Manifests from one look for old ones to the next.
 const PRUNE_EVERY: u64 = 128;
 
@@ -355,7 +357,7 @@ impl Tenure {
         self.epoch = self.epoch.next();
         let scans = std::mem::take(&mut taken.scans);
         let context = EpochContext::new(self.spec.id.clone(), self.epoch, scans, self.spec.plan.partitions);
-        let table = self.spec.target.table().filter(|_| taken.rows >= ENCODE_ABOVE_ROWS);
+        let table = self.spec.target.table().filter(|_| taken.rows >= options.encode_rows);
         let encoding = table.map(|table| Arc::new(EncodingSink::new(Arc::clone(&table.layout))));
         let context = context.with_sink(encoding.clone().map(|sink| sink as Arc<dyn OutputSink>));
         let mut output = run_epoch(&self.spec.plan.physical, &self.spec.plan.task, context).await?;
@@ -365,7 +367,7 @@ impl Tenure {
         rows.extend(encoding.map(|sink| sink.take()).unwrap_or_default());
         self.publish(&taken, rows, output.bad)?;
         let took = self.environment.clock.monotonic().saturating_sub(begun);
-        self.pace.ran(begun, took);
+        self.pace.ran(begun, took, taken.rows);
         let (epoch, counters) = (self.epoch, self.counters);
         self.status.update(|s| {
             s.epoch = epoch;
@@ -702,11 +704,12 @@ async fn poll_tick(interval: &mut tokio::time::Interval) -> bool {
 
 /// Keeps the fixed cost of epochs within its share of the time.
 ///
-/// The fixed cost is taken to be that of the cheapest epoch lately: with few rows an epoch costs little else. With a
-/// fixed cost of 0.2 ms and a share of 20 %, epochs begin at least 1 ms apart.
+/// The fixed cost is taken to be that of the cheapest epoch of few rows lately: it costs little else. With a fixed cost of
+/// 0.2 ms and a share of 20 %, epochs begin at least 1 ms apart.
 #[derive(Debug)]
 struct Pace {
     percent: u32,
+    /// The fixed cost, once an epoch of few rows has shown it.
     fixed: Option<Duration>,
     not_before: Duration,
 }
@@ -716,11 +719,12 @@ impl Pace {
         Self { percent: percent.clamp(1, 100), fixed: None, not_before: Duration::ZERO }
     }
 
-    fn ran(&mut self, begun: Duration, took: Duration) {
-        // The estimate creeps up, so that one lucky epoch doesn't set it for ever.
-        let fixed = self.fixed.map_or(took, |f| f.min(took) + f / 64).min(took);
-        self.fixed = Some(fixed);
-        self.not_before = begun + fixed * 100 / self.percent;
+    fn ran(&mut self, begun: Duration, took: Duration, rows: usize) {
+        if rows <= FEW_ROWS {
+            // The estimate creeps up, so that one lucky epoch doesn't set it for ever.
+            self.fixed = Some(self.fixed.map_or(took, |f| f.min(took) + f / 64).min(took));
+        }
+        self.not_before = begun + self.fixed.unwrap_or_default() * 100 / self.percent;
     }
 
     fn pause(&self, now: Duration) -> Duration {
@@ -737,10 +741,21 @@ mod tests {
         let mut pace = Pace::new(20);
         let ms = Duration::from_millis;
         assert_eq!(pace.pause(ms(0)), ms(0));
-        pace.ran(ms(100), ms(1));
+        pace.ran(ms(100), ms(1), 10);
         assert_eq!(pace.pause(ms(101)), ms(4));
         // A big epoch does useful work: its length is no fixed cost.
-        pace.ran(ms(200), ms(50));
+        pace.ran(ms(200), ms(50), 100_000);
         assert_eq!(pace.pause(ms(250)), ms(0));
+    }
+
+    /// A job that only ever had big epochs took the shortest of them for the fixed cost, and slept four fifths of the time.
+    #[test]
+    fn a_backlog_is_not_paced() {
+        let mut pace = Pace::new(20);
+        let ms = Duration::from_millis;
+        for epoch in 0..5 {
+            pace.ran(ms(epoch * 30), ms(30), 15_000);
+            assert_eq!(pace.pause(ms((epoch + 1) * 30)), ms(0));
+        }
     }
 }

@@ -75,6 +75,9 @@ pub struct JobOptions {
     /// Bytes of rows that are held and not committed (their payload's, or what they take encoded): beyond it no epoch
     /// begins until a checkpoint is through.
     pub uncommitted_bytes: usize,
+    /// The rows of an epoch with at least so many input rows are encoded at once; those of a smaller one are kept as they
+    /// are until the checkpoint: they are few, and are read often.
+    pub encode_rows: usize,
     /// Share of the time that the fixed cost of epochs may take, in percent.
     pub fixed_cost_percent: u32,
     /// Time between looks for new splits.
@@ -90,6 +93,7 @@ impl Default for JobOptions {
             epoch_rows: 128 * 1024,
             epoch_bytes: 32 << 20,
             uncommitted_bytes: 192 << 20,
+            encode_rows: 4_096,
             fixed_cost_percent: 20,
             discovery_interval: Duration::from_secs(5),
             longest_backoff: Duration::from_secs(30),

@@ -96,6 +96,7 @@ pub(crate) fn hurried() -> JobOptions {
     JobOptions {
         checkpoint_interval: Duration::from_millis(2),
         epoch_rows: 50,
+        encode_rows: 30,
         discovery_interval: Duration::from_millis(3),
         longest_backoff: Duration::from_millis(10),
         ..JobOptions::default()
