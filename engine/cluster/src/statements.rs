@@ -127,8 +127,9 @@ impl Head {
             }
             Statement::CreateView(create) => {
                 let catalog = self.catalog.get();
-                self.planner.query(self.relations(&catalog), database.key(), &create.query).await?;
-                Ok(())
+                let columns: Vec<String> = create.columns.iter().map(|c| c.key().to_owned()).collect();
+                let (relations, name) = (self.relations(&catalog), create.name.to_string());
+                Ok(self.planner.check_view(relations, database.key(), &name, &create.query, &columns).await?)
             }
             _ => Ok(()),
         }
