@@ -8,8 +8,8 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::datasource::ViewTable;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
+use datafusion::datasource::{ViewTable, source_as_provider};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use salamander_operators::{EpochSourceExec, StreamRows, StreamScanExec};
@@ -154,6 +154,12 @@ impl StreamTable {
         let schema = Arc::new(StreamRows::full_schema(&stream.decoder.schema()));
         Self { stream, reading, schema }
     }
+}
+
+/// The stream that a scan reads; none if it reads something else.
+pub(crate) fn stream_of(scan: &TableScan) -> Option<StreamRelation> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    provider.downcast_ref::<StreamTable>().map(|table| table.stream.clone())
 }
 
 #[async_trait]
