@@ -1,5 +1,6 @@
 //! Names in a query bound to providers: DataFusion's catalog traits over [`Tables`], for one statement.
 
+use crate::duplicates::repeated_name;
 use crate::error::PlanError;
 use crate::session::Planner;
 use crate::tables::{Relation, StreamRelation, Tables};
@@ -7,8 +8,8 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
 use datafusion::common::{DataFusionError, Result};
-use datafusion::datasource::ViewTable;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableType};
+use datafusion::datasource::{ViewTable, source_as_provider};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use salamander_operators::{EpochSourceExec, StreamRows, StreamScanExec};
@@ -86,7 +87,8 @@ impl SchemaProvider for Database {
                 Some(Arc::new(StreamTable::new(stream, self.binding.reading.clone())) as _)
             }
             Some(Relation::View { database, query, columns }) => {
-                Some(self.view(&name, &database, &query, &columns).await?)
+                let plan = self.binding.view(&name, &database, &query, &columns).await?;
+                Some(Arc::new(ViewTable::new(plan, Some(query.to_string()))) as _)
             }
         })
     }
@@ -96,29 +98,39 @@ impl SchemaProvider for Database {
     }
 }
 
-impl Database {
-    async fn view(
+impl Binding {
+    /// A view's plan, its columns renamed.
+    pub(crate) async fn view(
         &self,
         name: &str,
         database: &str,
         query: &sqlparser::ast::Query,
         columns: &[String],
-    ) -> Result<Arc<dyn TableProvider>> {
-        if self.binding.depth >= DEEPEST {
-            return Err(external(PlanError::Invalid(format!("view {name} contains itself"))));
+    ) -> Result<LogicalPlan> {
+        let invalid = |message: String| external(PlanError::Invalid(message));
+        if self.depth >= DEEPEST {
+            return Err(invalid(format!("view {name} contains itself")));
         }
-        let inner = Binding { depth: self.binding.depth + 1, ..self.binding.clone() };
+        let inner = Self { depth: self.depth + 1, ..self.clone() };
         let mut plan = Box::pin(inner.plan(database, query)).await?;
         if !columns.is_empty() {
             let fields = plan.schema().columns();
             if fields.len() != columns.len() {
-                let message = format!("view {name} names {} columns, its query has {}", columns.len(), fields.len());
-                return Err(external(PlanError::Invalid(message)));
+                return Err(invalid(format!(
+                    "view {name} names {} columns, its query has {}",
+                    columns.len(),
+                    fields.len()
+                )));
             }
             let renamed = fields.into_iter().zip(columns).map(|(f, c)| Expr::Column(f).alias(c));
             plan = LogicalPlanBuilder::from(plan).project(renamed)?.build()?;
         }
-        Ok(Arc::new(ViewTable::new(plan, Some(query.to_string()))))
+        match repeated_name(&plan) {
+            None => Ok(plan),
+            Some(column) => Err(invalid(format!(
+                "view {name} has two columns named '{column}': name its columns, as in CREATE VIEW {name} (a, b) AS …"
+            ))),
+        }
     }
 }
 
@@ -142,6 +154,12 @@ impl StreamTable {
         let schema = Arc::new(StreamRows::full_schema(&stream.decoder.schema()));
         Self { stream, reading, schema }
     }
+}
+
+/// The stream that a scan reads; none if it reads something else.
+pub(crate) fn stream_of(scan: &TableScan) -> Option<StreamRelation> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    provider.downcast_ref::<StreamTable>().map(|table| table.stream.clone())
 }
 
 #[async_trait]

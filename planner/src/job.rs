@@ -1,16 +1,17 @@
-//! Continuous plans: what a job runs each epoch.
+//! Plans of `INSERT INTO`: continuous ones, which a job runs each epoch, and bounded ones, which run once.
 //!
 //! A job's query must work row by row (projections, filters, unnesting, UNION ALL over streams): such a plan needs no
-//! state, and splitting its input into epochs changes nothing. Everything else is refused here, naming the part.
+//! state, and splitting its input into epochs changes nothing. Everything else is refused here, naming the part. A query
+//! that reads no stream may be any that a SELECT may be.
 
-use crate::binding::Reading;
+use crate::binding::{Reading, stream_of};
 use crate::error::PlanError;
 use crate::session::{Planner, project_to};
 use crate::tables::{StreamRelation, Tables};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, TryCast, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TryCast, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
@@ -43,7 +44,7 @@ pub struct JobInput {
 /// A job's plan.
 #[derive(Debug, Clone)]
 pub struct JobPlan {
-    /// What it reads, each stream once.
+    /// What it reads, each stream once; nothing if it runs once.
     pub inputs: Vec<JobInput>,
     /// Scans in the plan.
     pub scans: usize,
@@ -51,7 +52,7 @@ pub struct JobPlan {
     pub partitions: usize,
     /// The optimised logical plan, for EXPLAIN.
     pub logical: LogicalPlan,
-    /// What runs each epoch; its root is an `EpochSinkExec`.
+    /// What runs each epoch, its root an `EpochSinkExec`; or what runs once, and gives the rows themselves.
     pub physical: Arc<dyn ExecutionPlan>,
     /// Session, environment and functions of a run.
     pub task: Arc<TaskContext>,
@@ -62,9 +63,52 @@ impl JobPlan {
     pub fn reads(&self, table: &TableId) -> bool {
         self.inputs.iter().any(|i| i.stream.id == *table)
     }
+
+    /// Whether it runs once, over what is there: it reads no stream.
+    pub fn runs_once(&self) -> bool {
+        self.inputs.is_empty()
+    }
 }
 
 impl Planner {
+    /// Whether a query reads a stream: `INSERT INTO` over it is a job, and runs once otherwise.
+    ///
+    /// # Errors
+    /// When the query doesn't plan.
+    pub async fn reads_stream(
+        &self,
+        tables: Arc<dyn Tables>,
+        database: &str,
+        query: &Query,
+    ) -> Result<bool, PlanError> {
+        let plan = self.query(tables, database, query).await?;
+        let mut found = false;
+        for_each_scan(&plan, |scan| {
+            found = stream_of(scan).is_some();
+            if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue }
+        })?;
+        Ok(found)
+    }
+
+    /// Plans `INSERT INTO target query` to run once.
+    ///
+    /// # Errors
+    /// When the query doesn't plan, or doesn't fit the target.
+    pub async fn insertion(
+        &self,
+        tables: Arc<dyn Tables>,
+        database: &str,
+        query: &Query,
+        target: &JobTarget,
+    ) -> Result<JobPlan, PlanError> {
+        let binding = self.binding(tables, Reading::Batch);
+        let state = binding.state(database);
+        let plan = fit(binding.plan(database, query).await?, target)?;
+        let logical = state.optimize(&plan)?;
+        let physical = state.query_planner().create_physical_plan(&logical, &state).await?;
+        Ok(JobPlan { inputs: Vec::new(), scans: 0, partitions: 1, logical, physical, task: state.task_ctx() })
+    }
+
     /// Plans `INSERT INTO target query` as a job.
     ///
     /// # Errors
@@ -83,6 +127,7 @@ impl Planner {
         let state = binding.state(database);
         let plan = binding.plan(database, query).await?;
         // As it was written, so that the refusal names what the user wrote; and as it will run.
+        check_streams(&plan)?;
         check_row_wise(&plan)?;
         check_clock(&plan)?;
         let plan = fit(plan, target)?;
@@ -167,6 +212,35 @@ fn target_columns(target: &JobTarget) -> Result<Vec<String>, PlanError> {
         }
     }
     Ok(target.columns.clone())
+}
+
+fn for_each_scan(plan: &LogicalPlan, mut see: impl FnMut(&TableScan) -> TreeNodeRecursion) -> Result<(), PlanError> {
+    plan.apply_with_subqueries(|node| {
+        Ok(match node {
+            LogicalPlan::TableScan(scan) => see(scan),
+            _ => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(())
+}
+
+/// Refuses tables that are no streams: each epoch would insert their rows again.
+fn check_streams(plan: &LogicalPlan) -> Result<(), PlanError> {
+    let mut other = None;
+    for_each_scan(plan, |scan| {
+        if stream_of(scan).is_some() {
+            return TreeNodeRecursion::Continue;
+        }
+        other = Some(scan.table_name.to_string());
+        TreeNodeRecursion::Stop
+    })?;
+    match other {
+        None => Ok(()),
+        Some(table) => Err(PlanError::Invalid(format!(
+            "a job can't read {table} yet, which is no stream: it takes the new rows of streams (tables of connector \
+             eventhubs, files or generator). INSERT INTO over tables alone, without CREATE JOB, runs once"
+        ))),
+    }
 }
 
 /// Refuses what needs state or never ends.

@@ -11,8 +11,10 @@
 
 pub mod arrow_types;
 mod binding;
+mod duplicates;
 pub mod error;
 pub mod job;
+mod rlike;
 pub mod session;
 pub mod tables;
 mod wildcard;

@@ -3,7 +3,8 @@
 use crate::binding::{Binding, CATALOG, Reading};
 use crate::error::PlanError;
 use crate::tables::Tables;
-use crate::wildcard::hide_metadata;
+use crate::wildcard::expand_stars;
+use crate::{duplicates, rlike};
 use datafusion::common::Result;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -11,7 +12,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as DataFusionStatement;
-use sqlparser::ast::{ObjectName, Query, Statement};
+use sqlparser::ast::{Query, Statement};
 use std::fmt;
 use std::sync::Arc;
 
@@ -68,6 +69,22 @@ impl Planner {
         Ok(binding.plan(database, query).await?)
     }
 
+    /// Checks a view's query: that it plans, and that its columns can be told apart.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn check_view(
+        &self,
+        tables: Arc<dyn Tables>,
+        database: &str,
+        name: &str,
+        query: &Query,
+        columns: &[String],
+    ) -> Result<(), PlanError> {
+        self.binding(tables, Reading::Batch).view(name, database, query, columns).await?;
+        Ok(())
+    }
+
     /// A session for running a batch plan.
     pub fn state(&self, tables: Arc<dyn Tables>, database: &str) -> SessionState {
         self.binding(tables, Reading::Batch).state(database)
@@ -99,17 +116,24 @@ impl Binding {
         let mut query = query.clone();
         let state = self.state(database);
         let streams = self.streams(&state, database, &query).await?;
-        hide_metadata(&mut query, &|name| streams.contains(&key(name, database)));
-        let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query))));
-        state.statement_to_plan(statement).await
+        expand_stars(&mut query, database, &streams);
+        rlike::call_rlike(&mut query);
+        let error = match state.statement_to_plan(statement(&query)).await {
+            Err(error) if duplicates::is_about_names(&error) => error,
+            planned => return planned,
+        };
+        let renamed = duplicates::set_apart(&mut query);
+        match state.statement_to_plan(statement(&query)).await {
+            Ok(plan) if !renamed.is_empty() => duplicates::restore(plan, &renamed),
+            _ => Err(error),
+        }
     }
 
     /// The stream tables among a query's names, as `database.table` in lower case.
     async fn streams(&self, state: &SessionState, database: &str, query: &Query) -> Result<Vec<String>> {
         use crate::tables::Relation;
-        let statement = DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
         let mut streams = Vec::new();
-        for reference in state.resolve_table_references(&statement)? {
+        for reference in state.resolve_table_references(&statement(query))? {
             let resolved = reference.resolve(CATALOG, database);
             let (db, table) = (resolved.schema.to_lowercase(), resolved.table.to_lowercase());
             if !self.tables.has_table(&db, &table) {
@@ -124,15 +148,8 @@ impl Binding {
     }
 }
 
-/// A name as written, as `database.table` in lower case.
-fn key(name: &ObjectName, database: &str) -> String {
-    let parts: Vec<String> =
-        name.0.iter().map(|p| p.as_ident().map_or_else(|| p.to_string(), |i| i.value.clone()).to_lowercase()).collect();
-    match parts.as_slice() {
-        [table] => format!("{}.{table}", database.to_lowercase()),
-        [.., db, table] => format!("{db}.{table}"),
-        [] => String::new(),
-    }
+fn statement(query: &Query) -> DataFusionStatement {
+    DataFusionStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))))
 }
 
 /// A plan with its columns renamed and cast, position by position, to a schema's.

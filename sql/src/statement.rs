@@ -61,6 +61,11 @@ pub enum Statement {
         /// Do nothing if there is none.
         if_exists: bool,
     },
+    /// `START JOB name`: a stopped job goes on from its last checkpoint.
+    StartJob {
+        /// The job.
+        name: Name,
+    },
     /// `STOP JOB name`: a final checkpoint, a roll, and the end.
     StopJob {
         /// The job.

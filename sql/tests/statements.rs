@@ -225,6 +225,7 @@ fn small_statements() {
         ("DESC TABLE EXTENDED db.t", Statement::Describe { name: table_name("db.t"), extended: true }),
         ("DESCRIBE FORMATTED t", Statement::Describe { name: table_name("t"), extended: true }),
         ("DESCRIBE extended", Statement::Describe { name: table_name("extended"), extended: false }),
+        ("START JOB j", Statement::StartJob { name: name("j") }),
         ("STOP JOB \"my job\"", Statement::StopJob { name: name("my job") }),
         ("DROP JOB IF EXISTS j", Statement::DropJob { name: name("j"), if_exists: true }),
         ("DROP TABLE IF EXISTS DB.T", drop_table),

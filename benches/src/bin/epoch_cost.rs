@@ -1,6 +1,8 @@
 //! What an epoch of the users' pipeline costs in one process: 1, 100 and 10,000 rows. One JSON line a size.
 //!
-//!     cargo run --release -p salamander-benches --bin epoch_cost
+//! ```text
+//! cargo run --release -p salamander-benches --bin epoch_cost
+//! ```
 
 #![allow(clippy::print_stdout, reason = "a benchmark's result goes to standard output")]
 

@@ -1,6 +1,8 @@
 //! End to end: a file of log lines through the users' pipeline into rolled Parquet, segments and rolls counted.
 //!
-//!     cargo run --release -p salamander-benches --bin ingest -- --rows 2000000
+//! ```text
+//! cargo run --release -p salamander-benches --bin ingest -- --rows 2000000
+//! ```
 //!
 //! Prints one JSON line: rows, rows/s, rows per CPU second, peak memory of this process.
 

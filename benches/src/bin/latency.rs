@@ -1,6 +1,8 @@
 //! Sent -> visible: from just before an event is sent until a Flight SQL query, repeated without pause, returns its row.
 //!
-//!     cargo run --release -p salamander-benches --bin latency -- --server grpc://127.0.0.1:32010 --eventhubs 127.0.0.1:5672
+//! ```text
+//! cargo run --release -p salamander-benches --bin latency -- --server grpc://127.0.0.1:32010 --eventhubs 127.0.0.1:5672
+//! ```
 //!
 //! Against a running `salamander server`; this process has the one clock. A steady load of `--rate` events a second goes through
 //! one partition; a query for the newest event's number runs all the time. One JSON line: p50 and p99 in milliseconds.

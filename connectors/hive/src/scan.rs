@@ -14,6 +14,7 @@
 
 mod files;
 mod names;
+mod reader;
 mod segments;
 
 pub use files::ForeignFiles;

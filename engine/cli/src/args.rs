@@ -1,6 +1,6 @@
 //! The command line. Help texts teach: each command shows what to type.
 
-use crate::commands::{broker, demo, explain, jobs, server, sql, stop, submit};
+use crate::commands::{broker, demo, explain, jobs, server, sql, start, stop, submit};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Submit(submit::SubmitArgs),
     /// List the jobs.
     Jobs(jobs::JobsArgs),
+    /// Start a stopped job again: it goes on from its last checkpoint.
+    Start(start::StartArgs),
     /// Stop a job: final checkpoint, and its rows rolled into files.
     Stop(stop::StopArgs),
     /// Show how a query or job would run.

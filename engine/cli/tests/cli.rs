@@ -4,6 +4,8 @@
 mod commands;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/kills.rs"]
+mod kills;
 #[path = "cli/process.rs"]
 mod process;
 #[path = "cli/slt.rs"]

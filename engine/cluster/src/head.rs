@@ -2,6 +2,7 @@
 
 use crate::catalog_log::CatalogLog;
 use crate::error::HeadError;
+use crate::sessions::Databases;
 use crate::tables::{TableRegistry, Written};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -73,8 +74,8 @@ pub struct Head {
     pub(crate) jobs: Mutex<BTreeMap<JobId, Arc<JobHandle>>>,
     /// Jobs that should run and could not be started, with the reason.
     pub(crate) not_started: Mutex<BTreeMap<JobId, String>>,
-    /// Databases that sessions have chosen by USE, by session id.
-    pub(crate) databases: Mutex<HashMap<String, String>>,
+    /// Databases that sessions have chosen by USE.
+    pub(crate) databases: Databases,
 }
 
 impl Head {
@@ -105,15 +106,19 @@ impl Head {
             tables: Arc::new(tables),
             jobs: Mutex::default(),
             not_started: Mutex::default(),
-            databases: Mutex::default(),
+            databases: Databases::default(),
         });
         head.start_jobs().await;
         Ok(head)
     }
 
-    async fn start_jobs(&self) {
+    async fn start_jobs(self: &Arc<Self>) {
         let catalog = self.catalog.get();
         for job in catalog.jobs().filter(|j| j.is_running()) {
+            if job.once {
+                tokio::spawn(Arc::clone(self).settle_left(job.clone()));
+                continue;
+            }
             if let Err(error) = self.start_job(&catalog, job).await {
                 tracing::error!(job = %job.name, %error, "the job can't start");
                 self.not_started.lock().insert(crate::jobs::job_id(job), error.to_string());

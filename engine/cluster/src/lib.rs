@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   Flight SQL ─▶ service ─▶ statements ─┬─▶ catalog_log (DDL)
-//!                                        ├─▶ jobs (CREATE JOB, STOP JOB)
-//!                                        └─▶ relations ─▶ planner ─▶ DataFusion (SELECT)
+//!                                        ├─▶ jobs (CREATE JOB, START JOB, STOP JOB), inserts (INSERT over tables)
+//!                                        └─▶ queries ─▶ relations ─▶ planner ─▶ DataFusion (SELECT)
 //! ```
 //!
 //! One node for now: the head runs its jobs itself, in its own process. It holds no truth of its own: the catalog's
@@ -14,10 +14,13 @@ pub mod catalog_log;
 pub mod connectors;
 pub mod error;
 pub mod head;
+mod inserts;
 mod jobs;
 pub mod memory;
+mod queries;
 mod relations;
 mod service;
+mod sessions;
 mod show;
 mod statements;
 mod tables;

@@ -4,7 +4,7 @@ use crate::connectors::open_stream;
 use crate::error::HeadError;
 use crate::tables::TableRegistry;
 use async_trait::async_trait;
-use salamander_hive::HiveTable;
+use salamander_hive::{HiveTable, LiveTable};
 use salamander_operators::EventTime;
 use salamander_planner::{PlanError, Relation, StreamRelation, Tables};
 use salamander_sql::catalog::{self, CatalogTable};
@@ -12,11 +12,21 @@ use salamander_sql::{Catalog, Name, TableDef, TableName};
 use salamander_types::TableId;
 use std::sync::Arc;
 
+/// Which rows of tables a statement sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// All that are published.
+    Latest,
+    /// Those that are committed: what goes into another table must not be taken back by a crash.
+    Committed,
+}
+
 /// One statement's catalog: names keep their meaning while it is planned.
 #[derive(Debug)]
 pub(crate) struct Relations {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) tables: Arc<TableRegistry>,
+    pub(crate) pin: Pin,
 }
 
 /// A catalog id as the engine's.
@@ -45,10 +55,17 @@ impl Relations {
         self.catalog.resolve(&name, &database).ok()
     }
 
+    fn files(&self, live: Arc<LiveTable>) -> Relation {
+        Relation::Table(Arc::new(match self.pin {
+            Pin::Latest => HiveTable::latest(live),
+            Pin::Committed => HiveTable::committed(live),
+        }))
+    }
+
     async fn table(&self, table: &CatalogTable) -> Result<Relation, HeadError> {
         if table.def.hive().is_some() {
             let open = self.tables.external(&table_id(table), &table.def).await?;
-            return Ok(Relation::Table(Arc::new(HiveTable::latest(open.live))));
+            return Ok(self.files(open.live));
         }
         let stream = open_stream(&table.def)?;
         Ok(Relation::Stream(StreamRelation {
@@ -65,7 +82,7 @@ impl Relations {
             catalog::Relation::Table(table) => self.table(table).await,
             catalog::Relation::BadRecords(table) => {
                 let open = self.tables.bad_records(&table_id(table), &table.def.name.to_string())?;
-                Ok(Relation::Table(Arc::new(HiveTable::latest(open.live))))
+                Ok(self.files(open.live))
             }
             catalog::Relation::View(view) => Ok(Relation::View {
                 database: view.session_db.key().to_owned(),

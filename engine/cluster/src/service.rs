@@ -3,6 +3,7 @@
 use crate::answers::{Column, done, schema};
 use crate::error::HeadError;
 use crate::head::Head;
+use crate::inserts::inserted;
 use crate::statements::Understood;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -33,6 +34,7 @@ impl Head {
             Statement::Describe { name, extended } => {
                 schema(&self.describe_table(&catalog, &database, name, *extended).await?)
             }
+            Statement::Insert(insert) if !self.is_job(&catalog, &database, insert).await? => schema(&inserted(0)),
             Statement::Explain { analyze: true, .. } => Arc::new(Schema::new(vec![
                 Field::new("plan_type", DataType::Utf8, false),
                 Field::new("plan", DataType::Utf8, false),
@@ -51,6 +53,10 @@ impl StatementService for Head {
 
     async fn execute(&self, session: &Session, sql: &str) -> Result<SendableRecordBatchStream, StatementError> {
         Ok(self.run(session, sql).await?)
+    }
+
+    fn session_ended(&self, id: &str) {
+        self.databases.end(id);
     }
 
     async fn tables(&self, _: &Session, filter: &TableFilter) -> Result<Vec<TableInfo>, StatementError> {

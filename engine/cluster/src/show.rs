@@ -4,7 +4,7 @@ use crate::answers::Column;
 use crate::error::HeadError;
 use crate::head::Head;
 use crate::jobs::job_id;
-use crate::relations::{Relations, table_id};
+use crate::relations::{Pin, Relations, table_id};
 use datafusion::physical_plan::ExecutionPlan;
 use salamander_hive::partition::folder_path;
 use salamander_job::{JobPhase, JobStatus};
@@ -94,6 +94,7 @@ impl Head {
             return match &job.state {
                 JobState::Running => ("starting".to_owned(), None),
                 JobState::Stopped => ("stopped".to_owned(), None),
+                JobState::Finished { reason } => ("finished".to_owned(), Some(reason.clone())),
                 JobState::Failed { reason } => ("failed".to_owned(), Some(reason.clone())),
             };
         };
@@ -202,7 +203,7 @@ impl Head {
     }
 
     pub(crate) fn relations(&self, catalog: &Arc<Catalog>) -> Arc<Relations> {
-        Arc::new(Relations { catalog: Arc::clone(catalog), tables: Arc::clone(&self.tables) })
+        Arc::new(Relations { catalog: Arc::clone(catalog), tables: Arc::clone(&self.tables), pin: Pin::Latest })
     }
 }
 

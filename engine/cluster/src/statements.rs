@@ -7,9 +7,10 @@ use crate::jobs::job_id;
 use crate::show::plan_text;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::execute_stream;
+use salamander_planner::JobPlan;
 use salamander_serve::Session;
-use salamander_sql::catalog::{CatalogChange, ChangeContext, Planned};
-use salamander_sql::{Catalog, CreateJob, Insert, Name, Statement, ast::Query};
+use salamander_sql::catalog::{CatalogChange, CatalogJob, ChangeContext, Planned};
+use salamander_sql::{Catalog, CreateJob, Insert, Name, Statement};
 use salamander_types::{Entropy, JobId, TableId};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ impl Head {
     /// Parses one statement in a session.
     pub(crate) fn understand(&self, session: &Session, sql: &str) -> Result<Understood, HeadError> {
         let statement = salamander_sql::parse_one(sql)?.statement;
-        let chosen = self.databases.lock().get(&session.id).cloned();
+        let chosen = self.databases.of(session, self.options.clock.monotonic());
         let database = chosen.or_else(|| session.database.clone()).unwrap_or_else(|| DEFAULT_DATABASE.to_owned());
         let database = Name::new(database).map_err(|e| HeadError::invalid(format!("the session's database: {e}")))?;
         Ok(Understood { statement, catalog: self.catalog.get(), database })
@@ -45,6 +46,11 @@ impl Head {
             }
             Statement::CreateJob(create) => self.create_job(&database, create).await?,
             Statement::Insert(insert) => self.insert(&catalog, &database, insert).await?,
+            Statement::StartJob { name } => {
+                let job = catalog.resolve_job(name)?;
+                self.resume_job(&catalog, job).await?;
+                done(format!("job {} started ({})", job.name, job_id(job)))
+            }
             Statement::StopJob { name } => {
                 let job = catalog.resolve_job(name)?;
                 let status = self.stop_job(job).await?;
@@ -55,7 +61,7 @@ impl Head {
             }
             Statement::Use { db } => {
                 catalog.database(db)?;
-                self.databases.lock().insert(session.id.clone(), db.key().to_owned());
+                self.databases.choose(session, db.key(), self.options.clock.monotonic());
                 done(format!("database {db}"))
             }
             Statement::Set { name, .. } => {
@@ -72,19 +78,6 @@ impl Head {
         Ok(stream(answer)?)
     }
 
-    async fn select(
-        &self,
-        catalog: &Arc<Catalog>,
-        database: &Name,
-        query: &Query,
-    ) -> Result<SendableRecordBatchStream, HeadError> {
-        let relations = self.relations(catalog);
-        let plan = self.planner.query(relations.clone(), database.key(), query).await?;
-        let state = self.planner.state(relations, database.key());
-        let physical = state.create_physical_plan(&plan).await?;
-        Ok(execute_stream(physical, state.task_ctx())?)
-    }
-
     /// CREATE and DROP of databases, tables and views; DROP JOB.
     async fn define(&self, database: &Name, statement: &Statement) -> Result<Vec<Column>, HeadError> {
         self.check_definition(database, statement).await?;
@@ -94,13 +87,16 @@ impl Head {
             .change(|catalog| {
                 let mut new_id = || fresh_id("t", self.options.entropy.as_ref());
                 let mut context = ChangeContext { session_db: database, now_micros: now, new_id: &mut new_id };
-                Ok(match catalog.plan(statement, &mut context)? {
-                    Planned::Change(change) => {
-                        changed = Some(change.as_ref().clone());
-                        vec![*change]
-                    }
-                    Planned::Nothing | Planned::NotCatalog => Vec::new(),
-                })
+                // A job that came to its end by itself holds nothing back.
+                let (mut changes, mut current) = (self.at_rest(catalog), catalog.clone());
+                for change in &changes {
+                    current.apply(change)?;
+                }
+                if let Planned::Change(change) = current.plan(statement, &mut context)? {
+                    changed = Some(change.as_ref().clone());
+                    changes.push(*change);
+                }
+                Ok(changes)
             })
             .await?;
         match &changed {
@@ -127,8 +123,9 @@ impl Head {
             }
             Statement::CreateView(create) => {
                 let catalog = self.catalog.get();
-                self.planner.query(self.relations(&catalog), database.key(), &create.query).await?;
-                Ok(())
+                let columns: Vec<String> = create.columns.iter().map(|c| c.key().to_owned()).collect();
+                let (relations, name) = (self.relations(&catalog), create.name.to_string());
+                Ok(self.planner.check_view(relations, database.key(), &name, &create.query, &columns).await?)
             }
             _ => Ok(()),
         }
@@ -139,50 +136,80 @@ impl Head {
         if create.if_not_exists && catalog.resolve_job(&create.name).is_ok() {
             return Ok(done("nothing to do"));
         }
-        self.begin_job(&catalog, database, create.name.clone(), &create.insert).await
+        self.begin_job(&catalog, database, Some(&create.name), &create.insert).await
     }
 
-    /// A bare INSERT over a stream is a job with a name of its own.
+    /// A bare INSERT runs once over tables; over a stream it is a job with a name of its own.
     async fn insert(&self, catalog: &Arc<Catalog>, database: &Name, insert: &Insert) -> Result<Vec<Column>, HeadError> {
-        let name = (1..)
-            .map(|n| format!("insert_{}_{n}", insert.table.name.key()))
-            .find_map(|n| Name::new(n).ok().filter(|n| catalog.resolve_job(n).is_err()))
-            .ok_or_else(|| HeadError::invalid("no free job name"))?;
-        self.begin_job(catalog, database, name, insert).await
+        if self.is_job(catalog, database, insert).await? {
+            self.begin_job(catalog, database, None, insert).await
+        } else {
+            self.insert_once(catalog, database, insert).await
+        }
+    }
+
+    pub(crate) async fn is_job(
+        &self,
+        catalog: &Arc<Catalog>,
+        database: &Name,
+        insert: &Insert,
+    ) -> Result<bool, HeadError> {
+        Ok(self.planner.reads_stream(self.relations(catalog), database.key(), &insert.query).await?)
     }
 
     async fn begin_job(
         &self,
         catalog: &Arc<Catalog>,
         database: &Name,
-        name: Name,
+        name: Option<&Name>,
         insert: &Insert,
     ) -> Result<Vec<Column>, HeadError> {
-        // Planned and looked at before it is written down, so that most mistakes cost nothing.
+        let plan = self.check_insert(catalog, database, insert, false).await?;
+        for input in &plan.inputs {
+            input.stream.source.describe().await?;
+        }
+        let job = self.record_job(database, name, insert, false).await?;
+        self.start_job(&self.catalog.get(), &job).await?;
+        Ok(done(format!("job {} started ({})", job.name, job_id(&job))))
+    }
+
+    /// Plans and looks at an INSERT before it is written down, so that most mistakes cost nothing.
+    pub(crate) async fn check_insert(
+        &self,
+        catalog: &Arc<Catalog>,
+        database: &Name,
+        insert: &Insert,
+        once: bool,
+    ) -> Result<JobPlan, HeadError> {
         let target = catalog.resolve_table(&insert.table, database)?;
         if target.def.hive().is_none() {
             crate::connectors::open_sink(&target.def)?;
         }
-        let plan = self.plan_job(catalog, database.key(), insert, target).await?;
-        for input in &plan.inputs {
-            input.stream.source.describe().await?;
-        }
+        self.plan_insert(catalog, database.key(), insert, target, once).await
+    }
+
+    /// Writes a job down; without a name, under one of its own.
+    pub(crate) async fn record_job(
+        &self,
+        database: &Name,
+        name: Option<&Name>,
+        insert: &Insert,
+        once: bool,
+    ) -> Result<CatalogJob, HeadError> {
         let now = self.options.clock.now_micros();
         let mut created = None;
         self.catalog
             .change(|catalog| {
                 let mut new_id = || fresh_id("j", self.options.entropy.as_ref());
                 let mut context = ChangeContext { session_db: database, now_micros: now, new_id: &mut new_id };
-                let job = catalog.plan_job(name.clone(), insert, &mut context)?;
+                let name = name.cloned().or_else(|| free_name(catalog, insert));
+                let name = name.ok_or_else(|| HeadError::invalid("no free job name"))?;
+                let job = CatalogJob { once, ..catalog.plan_job(name, insert, &mut context)? };
                 created = Some(job.clone());
                 Ok(vec![CatalogChange::CreateJob { job }])
             })
             .await?;
-        let Some(job) = created else {
-            return Err(HeadError::invalid("the job was not created"));
-        };
-        self.start_job(&self.catalog.get(), &job).await?;
-        Ok(done(format!("job {} started ({})", job.name, job_id(&job))))
+        created.ok_or_else(|| HeadError::invalid("the job was not created"))
     }
 
     async fn explain(
@@ -208,13 +235,16 @@ impl Head {
                 }
                 (optimized, physical)
             }
-            Statement::Insert(insert) => self.explain_job(catalog, database, insert).await?,
-            Statement::CreateJob(create) => self.explain_job(catalog, database, &create.insert).await?,
+            Statement::Insert(insert) => {
+                let once = !self.is_job(catalog, database, insert).await?;
+                self.explain_insert(catalog, database, insert, once).await?
+            }
+            Statement::CreateJob(create) => self.explain_insert(catalog, database, &create.insert, false).await?,
             _ => return Err(HeadError::invalid("EXPLAIN takes a query, an INSERT or a CREATE JOB")),
         };
         if analyze {
             return Err(HeadError::invalid(
-                "EXPLAIN ANALYZE takes a query: a job doesn't end. SHOW JOBS has its figures",
+                "EXPLAIN ANALYZE takes a query: it would insert. SHOW JOBS has a job's figures",
             ));
         }
         let kinds = vec![Some("logical".to_owned()), Some("physical".to_owned())];
@@ -222,17 +252,25 @@ impl Head {
         Ok(stream(vec![Column::Text("plan", kinds), Column::Text("text", plans)])?)
     }
 
-    async fn explain_job(
+    async fn explain_insert(
         &self,
         catalog: &Arc<Catalog>,
         database: &Name,
         insert: &Insert,
+        once: bool,
     ) -> Result<(datafusion::logical_expr::LogicalPlan, Arc<dyn datafusion::physical_plan::ExecutionPlan>), HeadError>
     {
         let target = catalog.resolve_table(&insert.table, database)?;
-        let plan = self.plan_job(catalog, database.key(), insert, target).await?;
+        let plan = self.plan_insert(catalog, database.key(), insert, target, once).await?;
         Ok((plan.logical, plan.physical))
     }
+}
+
+/// A name for an INSERT's job that no other job has.
+fn free_name(catalog: &Catalog, insert: &Insert) -> Option<Name> {
+    (1..)
+        .map(|n| format!("insert_{}_{n}", insert.table.name.key()))
+        .find_map(|n| Name::new(n).ok().filter(|n| catalog.resolve_job(n).is_err()))
 }
 
 /// A fresh id in the catalog's alphabet.

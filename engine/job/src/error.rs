@@ -30,6 +30,19 @@ pub enum JobError {
     /// The plan.
     #[error("epoch failed: {}", datafusion_message(.0))]
     Epoch(#[from] DataFusionError),
+    /// The query of an insert that runs once.
+    #[error("{}", datafusion_message(.0))]
+    Query(DataFusionError),
+    /// A job that came to rest by itself has nothing to go on with.
+    #[error(
+        "job {job} has come to its end: {reason}. There is nothing to go on with; DROP JOB and CREATE JOB begin anew"
+    )]
+    AtRest {
+        /// Its name.
+        job: String,
+        /// Why it is at rest.
+        reason: String,
+    },
     /// Another generation rules the log: this process must not touch it any more.
     #[error("another engine has taken over job {0}")]
     Fenced(String),
@@ -48,9 +61,9 @@ impl JobError {
             Self::Connector(e) => e.kind,
             Self::Log(e) => e.kind(),
             Self::Table(e) => e.kind(),
-            Self::Epoch(e) => datafusion_kind(e),
+            Self::Epoch(e) | Self::Query(e) => datafusion_kind(e),
             Self::Fenced(_) => ErrorKind::Fenced,
-            Self::SourceChanged(_) => ErrorKind::Invalid,
+            Self::SourceChanged(_) | Self::AtRest { .. } => ErrorKind::Invalid,
             Self::Internal(_) | Self::Live(_) | Self::Arrow(_) => ErrorKind::Internal,
         }
     }

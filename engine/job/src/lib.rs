@@ -26,6 +26,7 @@ mod watermarks;
 
 pub use error::JobError;
 pub use protocol::Ending;
+pub use run::{INSERTED, STOPPED, reopen};
 pub use spec::{JobEnvironment, JobOptions, JobSpec, SinkTable};
 pub use status::{JobPhase, JobStatus};
 pub use supervisor::JobHandle;

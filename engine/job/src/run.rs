@@ -31,6 +31,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+mod once;
+
+pub use once::INSERTED;
+
+/// Why a job that its owner has stopped is at rest.
+pub const STOPPED: &str = "stopped";
 /// Answers that wait for the job's task: few are ever under way.
 const ANSWERS: usize = 64;
 /// An epoch of at most so many rows shows what an epoch costs by itself.
@@ -111,9 +117,12 @@ pub async fn run_generation(
 ) -> Result<Ended, JobError> {
     // Told to end before it begins, a generation reads nothing: it only ends what is committed (the source may be gone).
     let reads = ending.borrow().is_none();
-    let mut generation = Tenure::begin(spec, environment, status, reads).await?;
+    let mut generation = Tenure::begin(Arc::clone(&spec), environment.clone(), status.clone(), reads).await?;
     if let Some(reason) = generation.state.finished.clone() {
         return Ok(Ended::Finished(reason));
+    }
+    if reads && spec.plan.runs_once() && !generation.insert_once(&mut ending).await? {
+        generation = Tenure::begin(spec, environment, status, false).await?;
     }
     generation.run(&mut ending).await?;
     match generation.state.finished {
@@ -140,6 +149,22 @@ pub async fn at_rest(spec: &JobSpec, environment: &JobEnvironment, status: &Shar
     Some(Ended::Finished(reason))
 }
 
+/// Takes a stop back: the log no longer says that the job is at rest. Its positions stay.
+///
+/// # Errors
+/// When the job came to rest by itself, or its log can't be read or written.
+pub async fn reopen(spec: &JobSpec, environment: &JobEnvironment) -> Result<(), JobError> {
+    let log = open_log(spec, environment);
+    match log.load().await?.and_then(|loaded| loaded.state.finished) {
+        None => Ok(()),
+        Some(reason) if reason == STOPPED => {
+            log.open_generation(|_| vec![JobEntry::Plan(spec.entry())]).await?;
+            Ok(())
+        }
+        Some(reason) => Err(JobError::AtRest { job: spec.name.clone(), reason }),
+    }
+}
+
 /// The job's log.
 pub fn open_log(spec: &JobSpec, environment: &JobEnvironment) -> Log<JobState> {
     let context = LogContext {
@@ -163,15 +188,20 @@ impl JobSpec {
         })
     }
 
-    /// What a generation's first manifest says beside its number.
-    fn opening(&self, loaded: Option<&Loaded<JobState>>) -> Vec<JobEntry> {
-        let state = loaded.map(|l| &l.state);
-        let plan = JobPlan {
+    /// What it runs, as its log says it.
+    fn entry(&self) -> JobPlan {
+        JobPlan {
             job: self.id.clone(),
             name: self.name.clone(),
             sql: self.sql.clone(),
             engine: env!("CARGO_PKG_VERSION").to_owned(),
-        };
+        }
+    }
+
+    /// What a generation's first manifest says beside its number.
+    fn opening(&self, loaded: Option<&Loaded<JobState>>) -> Vec<JobEntry> {
+        let state = loaded.map(|l| &l.state);
+        let plan = self.entry();
         let mut entries = Vec::new();
         if state.is_none_or(|s| s.plan.as_ref() != Some(&plan) && s.finished.is_none()) {
             entries.push(JobEntry::Plan(plan));

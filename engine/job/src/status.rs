@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use salamander_types::manifest::Counters;
-use salamander_types::{Epoch, Generation, LogNumber};
+use salamander_types::{Epoch, ErrorKind, Generation, LogNumber};
 use std::sync::Arc;
 
 /// Where a job stands.
@@ -53,6 +53,8 @@ pub struct JobStatus {
     pub failures: u64,
     /// The last failure.
     pub last_failure: Option<String>,
+    /// Its kind.
+    pub last_kind: Option<ErrorKind>,
 }
 
 /// A job's status, shared with whoever shows it.

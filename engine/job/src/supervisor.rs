@@ -33,8 +33,17 @@ pub struct JobHandle {
 impl JobHandle {
     /// Starts a job.
     pub fn spawn(spec: Arc<JobSpec>, environment: JobEnvironment) -> Self {
+        Self::begin(spec, environment, None)
+    }
+
+    /// Only ends what a job has committed: its last rolls and deliveries are done, and no source is read.
+    pub fn settle(spec: Arc<JobSpec>, environment: JobEnvironment, how: Ending) -> Self {
+        Self::begin(spec, environment, Some(how))
+    }
+
+    fn begin(spec: Arc<JobSpec>, environment: JobEnvironment, ending: Option<Ending>) -> Self {
         let status = SharedStatus::default();
-        let (ending, asked) = watch::channel(None);
+        let (ending, asked) = watch::channel(ending);
         let task = tokio::spawn(supervise(Arc::clone(&spec), environment, status.clone(), asked));
         let abort = task.abort_handle();
         Self { spec, status, ending, task: tokio::sync::Mutex::new(Some(task)), abort }
@@ -59,10 +68,17 @@ impl JobHandle {
             }
             first
         });
-        if let Some(task) = self.task.lock().await.take() {
+        self.wait().await
+    }
+
+    /// Waits until the job has ended by itself, or somebody has told it to.
+    pub async fn wait(&self) -> JobStatus {
+        let mut task = self.task.lock().await;
+        if let Some(running) = task.as_mut() {
             // A task that was aborted or panicked has ended as well; its status says how far it came.
-            let _ = task.await;
+            let _ = running.await;
         }
+        *task = None;
         self.status.get()
     }
 }
@@ -100,12 +116,14 @@ async fn supervise(
         status.update(|s| {
             s.failures += 1;
             s.last_failure = Some(error.to_string());
+            s.last_kind = Some(error.kind());
             s.phase = JobPhase::Failed { reason: error.to_string(), retrying };
         });
         if !retrying {
             return;
         }
-        if asked.borrow().is_some() {
+        // Somebody waits for an insert, too.
+        if asked.borrow().is_some() || spec.plan.runs_once() {
             last_attempts += 1;
             if last_attempts == LAST_ATTEMPTS {
                 return;
@@ -119,6 +137,10 @@ async fn supervise(
 }
 
 fn is_worth_retrying(error: &JobError) -> bool {
+    // An insert's query is its client's to repeat: nothing has been inserted.
+    if matches!(error, JobError::Query(_)) {
+        return false;
+    }
     // A stolen link is another reader's doing, not another generation's: the log tells, and the pause lets the other be.
     if matches!(error, JobError::Connector(_)) && error.kind() == ErrorKind::Fenced {
         return true;

@@ -42,6 +42,9 @@ pub trait StatementService: Send + Sync + 'static {
         CHANGING_WORDS.iter().any(|word| first_word(sql).eq_ignore_ascii_case(word))
     }
 
+    /// A session that was a connection is over. Sessions of logins end by idleness.
+    fn session_ended(&self, _id: &str) {}
+
     /// Tables and views that match the filter, for browsing.
     ///
     /// # Errors
@@ -84,7 +87,7 @@ pub struct Session {
     pub principal: String,
     /// The database that unqualified names belong to; none = the engine's default.
     pub database: Option<String>,
-    /// Distinguishes sessions in logs. Not a secret, grants nothing.
+    /// The session's own: no other session of this process has or had it. Not a secret, grants nothing.
     pub id: String,
 }
 

@@ -17,6 +17,38 @@ async fn a_star_leaves_metadata_out() {
 }
 
 #[tokio::test]
+async fn a_star_takes_a_name_with_and_without_its_database() {
+    let events = ["id", "name", "at"];
+    assert_eq!(names("SELECT events.* FROM default.events").await, events);
+    assert_eq!(names("SELECT default.events.* FROM events").await, events);
+    assert_eq!(names("SELECT EVENTS.* FROM `default`.`Events`").await, events);
+    assert_eq!(names("SELECT logs.*, events.* FROM default.logs, default.events").await, ["body", "id", "name", "at"]);
+    assert_eq!(names("SELECT words.* FROM default.words").await, ["w"]);
+}
+
+#[tokio::test]
+async fn columns_may_have_the_same_name() {
+    assert_eq!(names("SELECT id, id FROM events").await, ["id", "id"]);
+    assert_eq!(names("SELECT ID, e.id, name AS Id FROM events AS e ORDER BY id").await, ["id", "id", "id"]);
+    assert_eq!(names("SELECT 1 AS x, 2 AS x, 3 AS y").await, ["x", "x", "y"]);
+    assert_eq!(names("SELECT upper(name), upper(name) FROM events").await, ["upper(name)", "upper(name)"]);
+    assert_eq!(names("SELECT name, count(*), name FROM events GROUP BY name").await[2], "name");
+    assert_eq!(names("SELECT *, upper(name) AS name FROM events").await, ["id", "name", "at", "name"]);
+    assert_eq!(names("SELECT id, id FROM events UNION ALL SELECT id, id FROM events").await, ["id", "id"]);
+    assert_eq!(names("WITH e AS (SELECT id FROM events) SELECT id, id FROM e").await, ["id", "id"]);
+    let target = target(&[("a", DataType::Utf8View), ("b", DataType::Utf8View)]);
+    let plan = job("SELECT body, body FROM logs", &target).await.unwrap();
+    assert_eq!(lines(&run(&plan, &["x"]).await), ["x|x"]);
+}
+
+#[tokio::test]
+async fn rlike_and_regexp_are_operators() {
+    let sql = "SELECT body FROM logs WHERE body RLIKE '^a' AND NOT body REGEXP 'b' AND body NOT RLIKE 'c$'";
+    let plan = job(sql, &text_target()).await.unwrap();
+    assert_eq!(lines(&run(&plan, &["a", "ab", "ac", "ad", "b"]).await), ["a", "ad"]);
+}
+
+#[tokio::test]
 async fn metadata_is_there_once_named() {
     let sql =
         "SELECT _partition, _sequence_number, _offset, _enqueued_time, _partition_key, _properties, body FROM logs";

@@ -39,6 +39,18 @@ async fn what_needs_state_is_named() {
     }
 }
 
+/// Each epoch would insert the table's rows again.
+#[tokio::test]
+async fn a_table_that_is_no_stream_is_refused() {
+    for sql in [
+        "SELECT body FROM logs UNION ALL SELECT CAST(value AS STRING) FROM generate_series(1, 3)",
+        "SELECT CAST(value AS STRING) FROM generate_series(1, 3)",
+    ] {
+        let refusal = refusal(sql, &text_target()).await;
+        assert!(refusal.contains("which is no stream") && refusal.contains("runs once"), "{refusal}");
+    }
+}
+
 /// DataFusion makes a constant of it when it plans: a job would write the time of its start for ever.
 #[tokio::test]
 async fn the_time_of_day_does_not_stand_still_unnoticed() {

@@ -126,6 +126,9 @@ pub struct CatalogJob {
     pub views: BTreeSet<ViewId>,
     /// What it does.
     pub state: JobState,
+    /// An INSERT that runs once: it leaves the catalog when its statement is answered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
     /// When it was made: microseconds since 1970 in UTC.
     pub created_at_micros: i64,
 }
@@ -138,6 +141,11 @@ pub enum JobState {
     Running,
     /// It was stopped, with a final checkpoint.
     Stopped,
+    /// It came to its end by itself.
+    Finished {
+        /// Why, for people.
+        reason: String,
+    },
     /// It can't go on.
     Failed {
         /// Why, for people.
@@ -150,6 +158,7 @@ impl std::fmt::Display for JobState {
         match self {
             Self::Running => f.write_str("running"),
             Self::Stopped => f.write_str("stopped"),
+            Self::Finished { reason } => write!(f, "finished: {reason}"),
             Self::Failed { reason } => write!(f, "failed: {reason}"),
         }
     }

@@ -67,6 +67,7 @@ impl Catalog {
                 Err(error) => nothing_if(*if_exists, error)?,
             },
             Statement::Insert(_)
+            | Statement::StartJob { .. }
             | Statement::StopJob { .. }
             | Statement::Show(_)
             | Statement::Describe { .. }
@@ -102,6 +103,7 @@ impl Catalog {
             reads: reads.tables,
             views: reads.views,
             state: JobState::Running,
+            once: false,
             created_at_micros: context.now_micros,
         })
     }

@@ -262,12 +262,6 @@ const FILES: &[OptionSpec] = &[
 
 const GENERATOR: &[OptionSpec] = &[
     OptionSpec::new(
-        "kind",
-        Choice(&["realtime-logs"]),
-        Default("realtime-logs"),
-        "What to make: the log lines of an online shop.",
-    ),
-    OptionSpec::new(
         "rows_per_second",
         Float(0.0, 1e9),
         Default("0"),

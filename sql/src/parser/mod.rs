@@ -105,13 +105,14 @@ struct StatementParser<'a> {
 }
 
 /// What a statement may begin with.
-const VERBS: [&str; 13] = [
-    "SELECT", "WITH", "VALUES", "INSERT", "CREATE", "DROP", "SHOW", "DESCRIBE", "STOP", "USE", "SET", "EXPLAIN", "DESC",
+const VERBS: [&str; 14] = [
+    "SELECT", "WITH", "VALUES", "INSERT", "CREATE", "DROP", "SHOW", "DESCRIBE", "START", "STOP", "USE", "SET",
+    "EXPLAIN", "DESC",
 ];
 
 /// What is supported, for errors about what isn't.
 const SUPPORTED: &str = "supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | JOB, \
-DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS, DESCRIBE, STOP JOB, USE, SET";
+DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS, DESCRIBE, START JOB, STOP JOB, USE, SET";
 
 impl StatementParser<'_> {
     fn statement(&mut self) -> Result<Statement, SqlError> {
@@ -129,6 +130,7 @@ impl StatementParser<'_> {
             "DROP" => self.drop(),
             "SHOW" => self.show(),
             "DESCRIBE" | "DESC" => self.describe(),
+            "START" => self.start(),
             "STOP" => self.stop(),
             "USE" => self.use_database(),
             "SET" => self.set(),

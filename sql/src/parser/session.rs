@@ -1,4 +1,4 @@
-//! `DROP`, `SHOW`, `DESCRIBE`, `STOP`, `USE`, `SET` and `EXPLAIN`.
+//! `DROP`, `SHOW`, `DESCRIBE`, `START`, `STOP`, `USE`, `SET` and `EXPLAIN`.
 
 use sqlparser::tokenizer::Token;
 
@@ -73,6 +73,11 @@ impl StatementParser<'_> {
     pub(super) fn stop(&mut self) -> Result<Statement, SqlError> {
         self.expect(&["STOP", "JOB"])?;
         Ok(Statement::StopJob { name: self.name("a job")? })
+    }
+
+    pub(super) fn start(&mut self) -> Result<Statement, SqlError> {
+        self.expect(&["START", "JOB"])?;
+        Ok(Statement::StartJob { name: self.name("a job")? })
     }
 
     pub(super) fn use_database(&mut self) -> Result<Statement, SqlError> {

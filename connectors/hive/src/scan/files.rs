@@ -2,6 +2,7 @@
 
 use super::PartitionPruner;
 use super::names::NamesIgnoringCase;
+use super::reader::Readers;
 use crate::live::Snapshot;
 use crate::partition::{PartitionValues, parse_folders, values_array};
 use datafusion::catalog::Session;
@@ -111,7 +112,9 @@ impl FilesScan<'_> {
         // Timestamps of older Sparks.
         options.global.coerce_int96 = Some("us".into());
         options.global.coerce_int96_tz = Some("UTC".into());
-        let source = ParquetSource::new(schema.clone()).with_table_parquet_options(options);
+        let source = ParquetSource::new(schema.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(Readers::new(layout.location.store.clone())));
         let mut statistics = Statistics::new_unknown(schema.table_schema());
         if let Some(rows) = rows.and_then(|r| usize::try_from(r).ok()) {
             statistics.num_rows = Precision::Exact(rows);

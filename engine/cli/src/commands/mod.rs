@@ -6,6 +6,7 @@ pub(crate) mod explain;
 pub(crate) mod jobs;
 pub(crate) mod server;
 pub(crate) mod sql;
+pub(crate) mod start;
 pub(crate) mod stop;
 pub(crate) mod submit;
 
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli, runtime: &Runtime) -> anyhow::Result<()> {
         Command::Sql(args) => sql::run(args, &config, runtime),
         Command::Submit(args) => runtime.block_on(submit::run(args, &config)),
         Command::Jobs(args) => runtime.block_on(jobs::run(args, &config)),
+        Command::Start(args) => runtime.block_on(start::run(args, &config)),
         Command::Stop(args) => runtime.block_on(stop::run(args, &config)),
         Command::Explain(args) => runtime.block_on(explain::run(args, &config)),
     }

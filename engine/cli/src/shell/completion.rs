@@ -55,6 +55,7 @@ const KEYWORDS: &[&str] = &[
     "PARTITIONS",
     "SELECT",
     "SHOW",
+    "START",
     "STOP",
     "STORED",
     "TABLE",

@@ -46,9 +46,11 @@ fn failures_say_why_on_standard_error() {
     let output = server.run(&["sql", "-e", "SELECT 1;\n\nSELEC 2"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("line 3"), "{}", stderr(&output));
-    let output = server.run(&["stop", "no_such_job"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no_such_job"), "{}", stderr(&output));
+    for command in ["start", "stop"] {
+        let output = server.run(&[command, "no_such_job"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("no_such_job"), "{}", stderr(&output));
+    }
     assert!(server.terminate().success());
 }
 

@@ -33,7 +33,18 @@ impl Server {
 
     /// Starts one with more arguments.
     pub(crate) fn start_with(data_dir: &Path, arguments: &[&str]) -> Self {
-        let mut child = salamander()
+        Self::run_server(salamander(), data_dir, arguments)
+    }
+
+    /// Starts one that dies at a fail point.
+    pub(crate) fn start_to_die(data_dir: &Path, failpoint: &str) -> Self {
+        let mut command = salamander();
+        command.env("SALAMANDER_FAILPOINT", failpoint);
+        Self::run_server(command, data_dir, &[])
+    }
+
+    fn run_server(mut command: Command, data_dir: &Path, arguments: &[&str]) -> Self {
+        let mut child = command
             .args(["server", "--listen-flight", "127.0.0.1:0", "--listen-eventhubs", "none", "--data-dir"])
             .arg(data_dir)
             .args(arguments)

@@ -128,3 +128,56 @@ async fn a_reference_that_does_not_resolve_is_named() {
     second.rows("STOP JOB j").await;
     assert_eq!(second.job("j").await.0, "stopped");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_job_goes_on_where_it_was() {
+    let engine = Engine::start().await;
+    engine.follow().await;
+    engine.append("events.log", &numbered(0..100));
+    engine.wait_for_rows("target", 100).await;
+    assert_eq!(engine.error("START JOB copy").await, "job copy is running already");
+    engine.rows("STOP JOB copy").await;
+    engine.append("events.log", &numbered(100..200));
+    assert!(engine.value("START JOB copy").await.starts_with("job copy started"));
+    engine.wait_for_rows("target", 200).await;
+    engine.rows("STOP JOB copy").await;
+    engine.append("events.log", &numbered(200..300));
+    // The next process knows it as stopped, and starts it as well.
+    let second = engine.another().await;
+    assert_eq!(second.job("copy").await.0, "stopped");
+    second.rows("START JOB copy").await;
+    second.wait_for_rows("target", 300).await;
+    let third = second.another().await;
+    third.append("events.log", &numbered(300..310));
+    third.wait_for_rows("target", 310).await;
+    assert_eq!(third.value("SELECT count(DISTINCT body) FROM target").await, "310");
+    third.rows("STOP JOB copy").await;
+    third.rows("DROP TABLE events").await;
+    let error = third.error("START JOB copy").await;
+    assert!(error.contains("events"), "{error}");
+    assert_eq!(third.job("copy").await.0, "stopped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_has_ended_by_itself_holds_nothing_back() {
+    let engine = Engine::start().await;
+    engine.append("whole.log", &numbered(0..50));
+    let (path, target) = (engine.path("in/whole.log"), engine.path("whole"));
+    for sql in [
+        format!("CREATE TABLE whole (body STRING) WITH ('connector' = 'files', 'path' = '{path}', 'format' = 'text')"),
+        format!("CREATE EXTERNAL TABLE target (body STRING) STORED AS PARQUET LOCATION '{target}'"),
+        "CREATE JOB once AS INSERT INTO target SELECT body FROM whole".to_owned(),
+    ] {
+        engine.rows(&sql).await;
+    }
+    engine.wait_for_state("once", "finished").await;
+    let error = engine.error("START JOB once").await;
+    assert!(error.contains("has come to its end: all input has been read"), "{error}");
+    assert_eq!(engine.rows("DROP TABLE whole").await, ["done"]);
+    let (state, detail) = engine.job("once").await;
+    assert_eq!((state.as_str(), detail.as_str()), ("finished", "all input has been read"));
+    assert_eq!(engine.rows("DROP JOB once").await, ["done"]);
+    let second = engine.another().await;
+    assert_eq!(second.rows("SHOW JOBS").await, Vec::<String>::new());
+    assert_eq!(second.value("SELECT count(*) FROM target").await, "50");
+}

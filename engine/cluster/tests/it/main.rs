@@ -3,4 +3,6 @@
 mod batch_is_stream;
 mod definitions;
 mod engine;
+mod inserts;
 mod lifecycle;
+mod queries;

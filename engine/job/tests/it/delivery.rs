@@ -72,3 +72,18 @@ async fn a_sink_outside_gets_each_row_at_least_once_under_one_name() {
         assert_bad_rows(&process.bad_rows().await, &[("a", 0..1_200)]);
     }
 }
+
+#[tokio::test]
+async fn an_insert_ends_when_a_sink_outside_has_its_rows() {
+    let mut world = World::new(MemorySource::new(true), 7).await;
+    world.plan = once("SELECT value, 'text', 'day' FROM generate_series(1, 100)").await;
+    let outside = Arc::new(Outside { entropy: SystemEntropy::seeded(7), accepted: Mutex::default() });
+    world.sink = Some(Arc::clone(&outside) as _);
+    let process = world.start(Arc::new(object_store::memory::InMemory::new()));
+    let status = process.handle.wait().await;
+    assert_eq!((process.wait_finished().await.committed.rows_written, status.failures), (100, 0));
+    let mut once: Vec<i64> = outside.accepted.lock().values().map(|ids| ids[0]).collect();
+    once.sort_unstable();
+    assert_exactly_once(&once, &(1..=100).collect::<Vec<_>>(), "names outside");
+    assert_eq!(process.live_ids().await, Vec::<i64>::new());
+}

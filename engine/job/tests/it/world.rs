@@ -12,7 +12,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use salamander_connector_api::{DeliverySink, bad_records_schema};
 use salamander_hive::{HiveTable, LiveTable, TableLayout, TableLocation, TableOptions};
 use salamander_job::spec::Target;
-use salamander_job::{JobEnvironment, JobHandle, JobOptions, JobPhase, JobSpec, JobStatus, SinkTable};
+use salamander_job::{Ending, JobEnvironment, JobHandle, JobOptions, JobPhase, JobSpec, JobStatus, SinkTable};
 use salamander_planner::{JobPlan, JobTarget, PlanError, Planner, Relation, StreamRelation, Tables};
 use salamander_types::{Entropy, JobId, SystemClock, SystemEntropy, TableId, WriterId};
 use std::collections::BTreeMap;
@@ -67,6 +67,37 @@ impl Tables for OneStream {
 
     async fn relation(&self, _: &str, name: &str) -> Result<Option<Relation>, PlanError> {
         Ok((name == "events").then(|| Relation::Stream(self.0.clone())))
+    }
+
+    fn table_names(&self, _: &str) -> Vec<String> {
+        vec![]
+    }
+}
+
+/// A plan that runs once.
+pub(crate) async fn once(query: &str) -> JobPlan {
+    let target = JobTarget { name: "db.target".to_owned(), schema: Arc::new(columns()), columns: vec![] };
+    let statement = salamander_sql::parse_one(query).unwrap().statement;
+    let salamander_sql::Statement::Query(query) = statement else { panic!("a query") };
+    let planner = Planner::try_new(Arc::default(), 2).unwrap();
+    planner.insertion(Arc::new(NoTables), "db", &query, &target).await.unwrap()
+}
+
+#[derive(Debug)]
+struct NoTables;
+
+#[async_trait]
+impl Tables for NoTables {
+    fn has_database(&self, _: &str) -> bool {
+        true
+    }
+
+    fn has_table(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    async fn relation(&self, _: &str, _: &str) -> Result<Option<Relation>, PlanError> {
+        Ok(None)
     }
 
     fn table_names(&self, _: &str) -> Vec<String> {
@@ -144,6 +175,17 @@ impl World {
 
     /// Starts a process that runs the job on a store.
     pub(crate) fn start(&self, store: Arc<dyn ObjectStore>) -> Process {
+        let (spec, environment) = self.job(store);
+        Process { handle: JobHandle::spawn(spec, environment) }
+    }
+
+    /// Starts a process that only ends what the job has committed.
+    pub(crate) fn settle(&self, store: Arc<dyn ObjectStore>) -> Process {
+        let (spec, environment) = self.job(store);
+        Process { handle: JobHandle::settle(spec, environment, Ending::Finish { reason: "settled".to_owned() }) }
+    }
+
+    pub(crate) fn job(&self, store: Arc<dyn ObjectStore>) -> (Arc<JobSpec>, JobEnvironment) {
         let target = match &self.sink {
             None => Target::Table(self.sink_table(&store, "t2", TABLE, &columns(), &["day"])),
             Some(sink) => Target::Delivery {
@@ -152,13 +194,14 @@ impl World {
             },
         };
         let bad = self.sink_table(&store, "t1bad", "data/bad", &bad_records_schema(), &[]);
+        let bad_records = self.plan.inputs.iter().map(|input| (input.stream.id.clone(), bad.clone())).collect();
         let spec = JobSpec {
             id: JobId::from_text("j1"),
             name: "ingest".to_owned(),
             sql: "INSERT INTO target SELECT id, text, day FROM events".to_owned(),
             plan: self.plan.clone(),
             target,
-            bad_records: BTreeMap::from([(TableId::from_text(STREAM), bad)]),
+            bad_records,
             options: self.options.clone(),
         };
         let environment = JobEnvironment {
@@ -168,7 +211,7 @@ impl World {
             clock: Arc::new(SystemClock::default()),
             entropy: self.entropy.clone(),
         };
-        Process { handle: JobHandle::spawn(Arc::new(spec), environment) }
+        (Arc::new(spec), environment)
     }
 }
 

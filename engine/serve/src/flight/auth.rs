@@ -4,6 +4,9 @@
 //! metadata, or a configured token as `Bearer` in a Handshake or in each call. With [`Auth::AnonymousOnLoopback`]
 //! nobody is asked, a Handshake is still answered (drivers insist), and the server refuses to listen anywhere else.
 //!
+//! A *session* is a login where there is one (its token is nobody else's), and a connection otherwise: anonymous clients,
+//! and those that share a configured token.
+//!
 //! Tokens that a login has earned live in memory: a restart means logging in again. Passwords and tokens are held in
 //! `secrecy` types, compared in constant time, and never printed.
 
@@ -16,8 +19,8 @@ use rand::Rng;
 use salamander_types::Clock;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tonic::Status;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
@@ -75,18 +78,21 @@ pub struct NamedToken {
 pub(crate) struct Authenticator {
     auth: Auth,
     logins: Mutex<HashMap<String, Login>>,
+    numbers: AtomicU64,
     clock: Arc<dyn Clock>,
 }
 
 struct Login {
     principal: String,
+    /// The session's id: the token itself is a secret.
+    session: String,
     used_at: Duration,
 }
 
 #[allow(clippy::result_large_err)] // tonic's own error type
 impl Authenticator {
     pub(crate) fn new(auth: Auth, clock: Arc<dyn Clock>) -> Self {
-        Self { auth, logins: Mutex::default(), clock }
+        Self { auth, logins: Mutex::default(), numbers: AtomicU64::new(1), clock }
     }
 
     /// Answers a Handshake: the `authorization` value that the client repeats in every later call.
@@ -109,14 +115,19 @@ impl Authenticator {
             .map_err(|_| Status::internal("a token holds characters that no header can carry"))
     }
 
-    /// The session of a call.
-    pub(crate) fn session(&self, headers: &MetadataMap, peer: Option<SocketAddr>) -> Result<Session, Status> {
-        let principal = match &self.auth {
-            Auth::AnonymousOnLoopback => Session::ANONYMOUS.to_owned(),
+    /// The session of a call that came over this connection.
+    pub(crate) fn session(&self, headers: &MetadataMap, connection: Option<&str>) -> Result<Session, Status> {
+        let connection = connection.unwrap_or("unknown").to_owned();
+        let (principal, id) = match &self.auth {
+            Auth::AnonymousOnLoopback => (Session::ANONYMOUS.to_owned(), connection),
             Auth::Credentials(credentials) => match presented(headers)? {
-                Presented::Bearer(token) => self.principal_of_token(credentials, &token)?,
+                Presented::Bearer(token) => {
+                    let (principal, login) = self.principal_of_token(credentials, &token)?;
+                    (principal, login.unwrap_or(connection))
+                }
                 Presented::Basic { user, password } => {
-                    credentials.check_password(&user, &password).ok_or_else(wrong_password)?.to_owned()
+                    let principal = credentials.check_password(&user, &password).ok_or_else(wrong_password)?;
+                    (principal.to_owned(), connection)
                 }
                 Presented::Nothing => return Err(missing()),
             },
@@ -127,19 +138,20 @@ impl Authenticator {
             .find_map(|key| headers.get(*key)?.to_str().ok())
             .filter(|name| !name.is_empty())
             .map(str::to_owned);
-        Ok(Session { principal, database, id: peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string()) })
+        Ok(Session { principal, database, id })
     }
 
-    fn principal_of_token(&self, credentials: &Credentials, token: &str) -> Result<String, Status> {
+    /// Whose token it is, and the session if it was earned by a login.
+    fn principal_of_token(&self, credentials: &Credentials, token: &str) -> Result<(String, Option<String>), Status> {
         if let Some(principal) = credentials.check_token(token) {
-            return Ok(principal.to_owned());
+            return Ok((principal.to_owned(), None));
         }
         let now = self.clock.monotonic();
         let mut logins = self.logins.lock();
         match logins.get_mut(token) {
             Some(login) if now.saturating_sub(login.used_at) <= LOGIN_IDLE_LIMIT => {
                 login.used_at = now;
-                Ok(login.principal.clone())
+                Ok((login.principal.clone(), Some(login.session.clone())))
             }
             _ => {
                 logins.remove(token);
@@ -161,7 +173,8 @@ impl Authenticator {
                 logins.remove(&idlest);
             }
         }
-        let login = Login { principal: principal.to_owned(), used_at: now };
+        let session = format!("login #{}", self.numbers.fetch_add(1, Ordering::Relaxed));
+        let login = Login { principal: principal.to_owned(), session, used_at: now };
         logins.insert(token.clone(), login);
         token
     }
@@ -248,7 +261,6 @@ fn fresh_token() -> String {
 mod tests {
     use super::*;
     use salamander_types::SystemClock;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Debug, Default)]
     struct Seconds(AtomicU64);
@@ -325,6 +337,19 @@ mod tests {
                 assert!(!status.message().contains("s3cre"), "{}", status.message());
             }
         }
+    }
+
+    #[test]
+    fn a_login_is_a_session_and_a_shared_token_is_not() {
+        let auth = Authenticator::new(credentials(), Arc::new(SystemClock::default()));
+        let login = || headers(auth.handshake(&basic("ada:s3cret")).unwrap().to_str().unwrap());
+        let id = |headers: &MetadataMap, connection| auth.session(headers, Some(connection)).unwrap().id;
+        let (first, second) = (login(), login());
+        assert_eq!(id(&first, "c1"), id(&first, "c2"));
+        assert_ne!(id(&first, "c1"), id(&second, "c1"));
+        let shared = headers("Bearer pat-1");
+        assert_eq!((id(&shared, "c1"), id(&shared, "c2")), ("c1".to_owned(), "c2".to_owned()));
+        assert_eq!(id(&basic("ada:s3cret"), "c1"), "c1");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`server`] | options, start, shutdown with drain |
 //! | [`auth`] | handshake, bearer tokens, who is asking |
+//! | `connection` | connections as sessions, and their end |
 //! | `protocol` | the Flight SQL calls |
 //! | `ticket` | statements as tickets and handles |
 //! | `answers` | answers of statements that were run already |
@@ -21,6 +22,7 @@
 mod answers;
 pub mod auth;
 mod columns;
+mod connection;
 mod metadata;
 mod protocol;
 mod results;

@@ -3,6 +3,7 @@
 use super::answers::{Answer, Answers};
 use super::auth::Authenticator;
 use super::columns::{adapt_batch, result_schema};
+use super::connection::ConnectionInfo;
 use super::results::{ResultStream, send_batch, send_batches};
 use super::ticket::Meaning;
 use super::{metadata, sql_info, status, ticket, type_info};
@@ -68,7 +69,8 @@ impl FlightSql {
     }
 
     fn session<T>(&self, request: &Request<T>) -> Result<Session, Status> {
-        self.authenticator.session(request.metadata(), request.remote_addr())
+        let connection = request.extensions().get::<ConnectionInfo>();
+        self.authenticator.session(request.metadata(), connection.map(ConnectionInfo::id))
     }
 
     /// What the client will get for a statement, and the ticket to get it with. A statement that changes something is

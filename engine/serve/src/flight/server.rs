@@ -1,9 +1,11 @@
 //! Starting and stopping the server.
 
 use super::auth::{Auth, Authenticator};
+use super::connection::Connection;
 use super::protocol::FlightSql;
 use crate::service::StatementService;
 use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::TryStreamExt;
 use salamander_types::{Clock, SystemClock};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,16 +88,19 @@ impl FlightServer {
 
         let (cut, cut_signal) = watch::channel(false);
         let authenticator = Authenticator::new(options.auth, options.clock);
-        let flight =
-            FlightSql::new(service, authenticator, cut_signal).map_err(|e| ServeError::Metadata(e.to_string()))?;
+        let flight = FlightSql::new(Arc::clone(&service), authenticator, cut_signal)
+            .map_err(|e| ServeError::Metadata(e.to_string()))?;
         let (stop, stop_signal) = oneshot::channel::<()>();
+        let connections = TcpIncoming::from(listener)
+            .with_nodelay(Some(true))
+            .map_ok(move |stream| Connection::new(stream, Arc::clone(&service)));
         let serving = Server::builder()
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .add_service(FlightServiceServer::new(flight))
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async move {
+            .serve_with_incoming_shutdown(connections, async move {
                 // A dropped handle stops the server, too.
                 let _ = stop_signal.await;
             });

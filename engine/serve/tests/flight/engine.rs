@@ -25,6 +25,8 @@ pub(crate) struct TestEngine {
     ctx: SessionContext,
     /// Streams of the statement `ENDLESS` that are alive.
     pub(crate) alive: Arc<AtomicUsize>,
+    /// Sessions that are over.
+    pub(crate) ended: parking_lot::Mutex<Vec<String>>,
     /// Batches that they have produced.
     pub(crate) produced: Arc<AtomicI64>,
 }
@@ -46,7 +48,7 @@ impl TestEngine {
         ] {
             ctx.sql(sql).await.unwrap().collect().await.unwrap();
         }
-        Arc::new(Self { ctx, alive: Arc::default(), produced: Arc::default() })
+        Arc::new(Self { ctx, alive: Arc::default(), ended: Default::default(), produced: Arc::default() })
     }
 
     fn numbers() -> SchemaRef {
@@ -81,7 +83,7 @@ impl StatementService for TestEngine {
     async fn describe(&self, _: &Session, sql: &str) -> Result<SchemaRef, StatementError> {
         match sql {
             "ENDLESS" | "FAILS" => Ok(Self::numbers()),
-            "WHOAMI" => Ok(Arc::new(Schema::new(vec![Field::new("who", DataType::Utf8View, false)]))),
+            "WHOAMI" | "SESSION" => Ok(Arc::new(Schema::new(vec![Field::new("who", DataType::Utf8View, false)]))),
             _ => {
                 let plan = self.ctx.state().create_logical_plan(sql).await;
                 Ok(Arc::clone(plan.map_err(invalid)?.schema().inner()))
@@ -97,6 +99,7 @@ impl StatementService for TestEngine {
                 session.principal,
                 session.database.as_deref().unwrap_or("-")
             ),
+            "SESSION" => format!("SELECT arrow_cast('{}', 'Utf8View') AS who", session.id),
             sql => sql.to_owned(),
         };
         let frame = self.ctx.sql(&sql).await.map_err(invalid)?;
@@ -121,6 +124,10 @@ impl StatementService for TestEngine {
             }
         }
         Ok(found)
+    }
+
+    fn session_ended(&self, id: &str) {
+        self.ended.lock().push(id.to_owned());
     }
 
     async fn schemas(&self, _: &Session) -> Result<Vec<SchemaInfo>, StatementError> {

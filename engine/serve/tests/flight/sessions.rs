@@ -57,3 +57,47 @@ async fn a_taken_port_is_named() {
     assert!(error.to_string().contains(&server.local_addr().to_string()), "{error}");
     server.shutdown(Duration::from_secs(5)).await;
 }
+
+async fn session_id(client: &mut crate::engine::Client) -> String {
+    use arrow::array::AsArray;
+    let batches = query(client, "SESSION").await.unwrap();
+    arrow::compute::cast(batches[0].column(0), &arrow::datatypes::DataType::Utf8)
+        .unwrap()
+        .as_string::<i32>()
+        .value(0)
+        .to_owned()
+}
+
+/// The system gives a port to the next client: an address is no identity.
+#[tokio::test]
+async fn a_connection_is_a_session_of_its_own_whose_end_is_told() {
+    let (server, engine) = start(Auth::default()).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let mut client = connect(&server).await;
+        let id = session_id(&mut client).await;
+        assert_eq!(session_id(&mut client).await, id);
+        assert!(!engine.ended.lock().contains(&id));
+        assert!(seen.insert(id.clone()), "{id} again");
+        drop(client);
+        while !engine.ended.lock().contains(&id) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    server.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_login_is_one_session_over_all_its_connections() {
+    let (server, _) = start(credentials()).await;
+    let mut first = connect(&server).await;
+    first.handshake("ada", "pass word").await.unwrap();
+    let mut again = connect(&server).await;
+    again.set_token(first.token().unwrap().clone());
+    let mut other = connect(&server).await;
+    other.handshake("ada", "pass word").await.unwrap();
+    let id = session_id(&mut first).await;
+    assert_eq!(session_id(&mut again).await, id);
+    assert_ne!(session_id(&mut other).await, id);
+    server.shutdown(Duration::from_secs(5)).await;
+}

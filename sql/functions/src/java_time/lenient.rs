@@ -1,7 +1,10 @@
 //! The forms of date and time that Spark's casts accept, with no pattern:
 //!
-//!     [+-]yyyy*  |  …-[m]m  |  …-[m]m-[d]d  |  …-[m]m-[d]d{ |T}  |  …-[m]m-[d]d{ |T}[h]h:[m]m:[s]s[.fraction][zone]
-//!     T[h]h:[m]m:[s]s[.fraction][zone] and [h]h:[m]m:[s]s…, which mean today, are not supported: a job has no today
+//! ```text
+//! [+-]yyyy*  |  …-[m]m  |  …-[m]m-[d]d  |  …-[m]m-[d]d{ |T}  |  …-[m]m-[d]d{ |T}[h]h:[m]m:[s]s[.fraction][zone]
+//! ```
+//!
+//! `T[h]h:[m]m:[s]s[.fraction][zone]` and `[h]h:[m]m:[s]s…`, which mean today, are not supported: a job has no today.
 //!
 //! Minutes and seconds may be missing; a fraction may have any number of digits, of which six count; white space around
 //! is ignored; a zone is `Z`, `+h:mm`, `UTC+2`, `Europe/Madrid`. A date may be followed by `T` or a space and anything.
