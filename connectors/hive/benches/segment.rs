@@ -40,7 +40,7 @@ fn layout() -> Arc<TableLayout> {
     Arc::new(TableLayout::new(id, "logs", location, &schema, &partition, options).unwrap())
 }
 
-fn encode(layout: &TableLayout) -> EncodedSegment {
+fn encode(layout: &Arc<TableLayout>) -> EncodedSegment {
     let stamp =
         SegmentStamp { job: JobId::from_text("j1"), generation: Generation(1), epoch: Epoch(1), committed_at: 0 };
     encode_segment(layout, &stamp, &SystemEntropy::seeded(1), BATCHES.clone().into()).unwrap().unwrap()
