@@ -4,6 +4,7 @@ use crate::binding::{Binding, CATALOG, Reading};
 use crate::error::PlanError;
 use crate::tables::Tables;
 use crate::wildcard::hide_metadata;
+use crate::windows;
 use datafusion::common::Result;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -46,6 +47,7 @@ impl Planner {
             SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
         let context = SessionContext::new_with_state(state);
         salamander_functions::register_all(&context)?;
+        windows::register(&context);
         Ok(Self { base: Arc::new(context.state()) })
     }
 
@@ -65,7 +67,7 @@ impl Planner {
         query: &Query,
     ) -> Result<LogicalPlan, PlanError> {
         let binding = self.binding(tables, Reading::Batch);
-        Ok(binding.plan(database, query).await?)
+        Ok(windows::explode(binding.plan(database, query).await?)?)
     }
 
     /// A session for running a batch plan.
@@ -97,6 +99,7 @@ impl Binding {
     /// A query, with names bound, as a logical plan that is not yet optimised.
     pub(crate) async fn plan(&self, database: &str, query: &Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
+        windows::rewrite_syntax(&mut query).map_err(crate::binding::external)?;
         let state = self.state(database);
         let streams = self.streams(&state, database, &query).await?;
         hide_metadata(&mut query, &|name| streams.contains(&key(name, database)));

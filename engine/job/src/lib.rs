@@ -16,6 +16,7 @@
 mod delivery;
 pub mod error;
 pub mod inputs;
+mod keyed_state;
 pub mod protocol;
 pub mod run;
 pub mod spec;

@@ -4,7 +4,7 @@ use crate::error::StateError;
 use crate::object::{HEADER, check_header, decode, encode};
 use crate::store::{Delta, StateStore};
 use arrow::array::RecordBatch;
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use salamander_storage::failpoint;
@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// Requests that a restore has under way at a time.
 const AT_ONCE: usize = 8;
-/// Chunks that lie no further apart than this are fetched together.
-const FETCH_TOGETHER: u64 = 1 << 20;
 
 /// Where the state objects of one job are. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -72,8 +70,12 @@ impl StateFolder {
     /// # Errors
     /// When an object can't be read, is damaged, or has a format that this build doesn't know.
     pub async fn restore(&self, state: &KeyedState) -> Result<StateStore, StateError> {
-        let objects = state.objects.values().filter(|o| !o.is_superseded());
-        let reads = futures::stream::iter(objects.map(|object| self.read_object(object))).buffer_unordered(AT_ONCE);
+        let live = state.objects.values().filter(|o| !o.is_superseded()).cloned();
+        let reads = live.map(|object| {
+            let folder = self.clone();
+            async move { folder.read_object(&object).await }.boxed()
+        });
+        let reads = futures::stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
         let all: Vec<BTreeMap<(String, u32), RecordBatch>> = reads.try_collect().await?;
         let mut all: BTreeMap<_, _> = all.into_iter().flatten().collect();
         Ok(StateStore::restored(state, |path, index| all.remove(&(path.to_owned(), index))))
@@ -84,8 +86,8 @@ impl StateFolder {
         let fail = |source| StateError::Store { path: object.path.clone(), source };
         let mut ranges = vec![0..HEADER];
         ranges.extend(object.live().map(|(_, chunk)| chunk.offset..chunk.offset + chunk.bytes));
-        let fetch = |range| async { self.store.get_range(&place, range).await };
-        let parts = object_store::coalesce_ranges(&ranges, fetch, FETCH_TOGETHER).await.map_err(fail)?;
+        // The store fetches together what lies close together.
+        let parts = self.store.get_ranges(&place, &ranges).await.map_err(fail)?;
         let mut parts = parts.into_iter();
         check_header(&object.path, &parts.next().unwrap_or_default())?;
         let decoded = object

@@ -4,3 +4,4 @@ mod batch_is_stream;
 mod definitions;
 mod engine;
 mod lifecycle;
+mod windows;

@@ -8,6 +8,7 @@
 //! | `fencing` | of two generations at once the older stops without effect |
 //! | `backpressure` | a store that doesn't take rows stops the job from taking them |
 //! | `inputs` | identities, gaps, new splits, the end of input |
+//! | `windows` | aggregates by window, over any cutting into epochs and lives: what a batch gives of the same rows |
 //! | `delivery` | a sink outside gets each row at least once, always under the same name |
 
 mod backpressure;
@@ -17,4 +18,5 @@ mod faults;
 mod fencing;
 mod inputs;
 mod memory_source;
+mod windows;
 mod world;
