@@ -4,7 +4,7 @@ use crate::duplicates::repeated_name;
 use crate::error::PlanError;
 use crate::session::Planner;
 use crate::tables::{Relation, StreamRelation, Tables};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, Session, TableProvider};
 use datafusion::common::{DataFusionError, Result};
@@ -12,7 +12,8 @@ use datafusion::datasource::{ViewTable, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
-use salamander_operators::{EpochSourceExec, StreamRows, StreamScanExec};
+use salamander_operators::epoch_source::{WATERMARK_COLUMN, watermark_field};
+use salamander_operators::{EpochSourceExec, StreamRows, StreamScanExec, WindowSpec};
 use std::sync::Arc;
 
 /// The one catalog's name.
@@ -142,17 +143,35 @@ pub(crate) fn external(error: PlanError) -> DataFusionError {
 }
 
 /// A stream table as a provider: declared columns, then metadata columns.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StreamTable {
     stream: StreamRelation,
     reading: Reading,
     schema: SchemaRef,
+    /// Where a job aggregates it by windows: rows that come too late for them are put aside.
+    windows: Option<WindowSpec>,
 }
 
 impl StreamTable {
     fn new(stream: StreamRelation, reading: Reading) -> Self {
         let schema = Arc::new(StreamRows::full_schema(&stream.decoder.schema()));
-        Self { stream, reading, schema }
+        Self { stream, reading, schema, windows: None }
+    }
+
+    /// The name of the column that is its event time.
+    pub(crate) fn event_time(&self) -> Option<String> {
+        let time = self.stream.event_time?;
+        self.schema.fields().get(time.column).map(|field| field.name().clone())
+    }
+
+    /// The same before windows, with a column more that holds the watermark before each row if that is wanted.
+    pub(crate) fn with_windows(mut self, windows: WindowSpec, watermark: bool) -> Self {
+        self.windows = Some(windows);
+        if watermark {
+            let fields = self.schema.fields().iter().map(|field| field.as_ref().clone());
+            self.schema = Arc::new(Schema::new(fields.chain([watermark_field()]).collect::<Vec<_>>()));
+        }
+        self
     }
 }
 
@@ -179,14 +198,22 @@ impl TableProvider for StreamTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = StreamRows::try_new(Arc::clone(&self.stream.decoder), projection)?;
+        // The watermark is not among what is decoded: the leaf adds it.
+        let wanted = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let watermark = wanted.iter().position(|c| self.schema.field(*c).name() == WATERMARK_COLUMN);
+        let decoded = wanted.iter().enumerate().filter(|(at, _)| Some(*at) != watermark).map(|(_, c)| *c).collect();
+        let rows = StreamRows::try_new(Arc::clone(&self.stream.decoder), Some(&decoded))?;
+        let rows = rows.with_event_time(self.stream.event_time);
         let name = self.stream.name.clone();
         match &self.reading {
             Reading::Continuous { scans, partitions } => {
-                let rows = rows.with_event_time(self.stream.event_time);
                 let mut scans = scans.lock();
                 scans.push(self.stream.clone());
-                Ok(Arc::new(EpochSourceExec::new(name, scans.len() - 1, rows, *partitions)))
+                let leaf = EpochSourceExec::new(name, scans.len() - 1, rows, *partitions);
+                Ok(Arc::new(match self.windows {
+                    Some(windows) => leaf.with_windows(windows, watermark),
+                    None => leaf,
+                }))
             }
             Reading::Batch => {
                 let source = Arc::clone(&self.stream.source);

@@ -1,21 +1,24 @@
 //! Plans of `INSERT INTO`: continuous ones, which a job runs each epoch, and bounded ones, which run once.
 //!
-//! A job's query must work row by row (projections, filters, unnesting, UNION ALL over streams): such a plan needs no
-//! state, and splitting its input into epochs changes nothing. Everything else is refused here, naming the part. A query
-//! that reads no stream may be any that a SELECT may be.
+//! A job's query works row by row (projections, filters, unnesting, UNION ALL over streams), but for aggregates by
+//! windows of event time, which keep state ([`crate::windows`]). Splitting its input into epochs changes nothing of what
+//! it gives in the end. Everything else is refused here, naming the part. A query that reads no stream may be any that a
+//! SELECT may be.
 
 use crate::binding::{Reading, stream_of};
 use crate::error::PlanError;
 use crate::session::{Planner, project_to};
 use crate::tables::{StreamRelation, Tables};
+use crate::windows::{self, WindowPlanner};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TryCast, lit};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::scalar::ScalarValue;
 use parking_lot::Mutex;
-use salamander_operators::EpochSinkExec;
+use salamander_operators::{EpochSinkExec, keeps_state};
 use salamander_types::TableId;
 use sqlparser::ast::Query;
 use std::collections::HashSet;
@@ -54,6 +57,8 @@ pub struct JobPlan {
     pub logical: LogicalPlan,
     /// What runs each epoch, its root an `EpochSinkExec`; or what runs once, and gives the rows themselves.
     pub physical: Arc<dyn ExecutionPlan>,
+    /// True if it has operators that keep state: windowed aggregates, whose late rows are put aside.
+    pub keeps_state: bool,
     /// Session, environment and functions of a run.
     pub task: Arc<TaskContext>,
 }
@@ -103,10 +108,11 @@ impl Planner {
     ) -> Result<JobPlan, PlanError> {
         let binding = self.binding(tables, Reading::Batch);
         let state = binding.state(database);
-        let plan = fit(binding.plan(database, query).await?, target)?;
+        let plan = windows::explode(fit(binding.plan(database, query).await?, target)?)?;
         let logical = state.optimize(&plan)?;
         let physical = state.query_planner().create_physical_plan(&logical, &state).await?;
-        Ok(JobPlan { inputs: Vec::new(), scans: 0, partitions: 1, logical, physical, task: state.task_ctx() })
+        let task = state.task_ctx();
+        Ok(JobPlan { inputs: Vec::new(), scans: 0, partitions: 1, logical, physical, keeps_state: false, task })
     }
 
     /// Plans `INSERT INTO target query` as a job.
@@ -131,9 +137,12 @@ impl Planner {
         check_row_wise(&plan)?;
         check_clock(&plan)?;
         let plan = fit(plan, target)?;
-        let logical = state.optimize(&plan)?;
+        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+        let plan = windows::explode(windows::make_continuous(plan)?)?;
+        let logical = state.optimizer().optimize(plan, &state, |_, _| {})?;
         check_row_wise(&logical)?;
-        let input = state.query_planner().create_physical_plan(&logical, &state).await?;
+        let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
+        let input = physical.create_physical_plan(&logical, &state).await?;
         let physical: Arc<dyn ExecutionPlan> = Arc::new(EpochSinkExec::new(target.name.clone(), input));
         let scanned = std::mem::take(&mut *scans.lock());
         if scanned.is_empty() {
@@ -148,6 +157,7 @@ impl Planner {
             inputs: by_stream(scanned),
             partitions,
             logical,
+            keeps_state: keeps_state(&physical),
             physical,
             task: state.task_ctx(),
         })
@@ -254,7 +264,8 @@ fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
             | LogicalPlan::TableScan(_)
             | LogicalPlan::Union(_)
             | LogicalPlan::Unnest(_) => return Ok(TreeNodeRecursion::Continue),
-            LogicalPlan::Aggregate(_) => "an aggregate (GROUP BY)",
+            // By a window: anything else has been refused when the windows were made, with what to write.
+            LogicalPlan::Aggregate(_) | LogicalPlan::Extension(_) => return Ok(TreeNodeRecursion::Continue),
             LogicalPlan::Distinct(_) => "DISTINCT",
             LogicalPlan::Join(_) => "a join",
             LogicalPlan::Window(_) => "a window function (OVER)",
@@ -273,8 +284,8 @@ fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
     match refused {
         None => Ok(()),
         Some(part) => Err(PlanError::Invalid(format!(
-            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL). Run it as an ordinary \
-             SELECT over the job's table instead"
+            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL) and aggregates by windows \
+             of event time. Run it as an ordinary SELECT over the job's table instead"
         ))),
     }
 }

@@ -1,9 +1,9 @@
 //! From statements to plans. Nothing runs here: no source is read, no file opened, no task started.
 //!
 //! ```text
-//!   sqlparser Query ─▶ names bound by [`Tables`] ─▶ LogicalPlan ─▶ optimiser ─┬─▶ batch: an ordinary DataFusion plan
-//!                                                                             └─▶ job: row-wise check, target's types,
-//!                                                                                 EpochSourceExec … EpochSinkExec
+//!   sqlparser Query ─▶ windows spelled alike ─▶ names bound by [`Tables`] ─▶ LogicalPlan ─┬─▶ batch: a DataFusion plan
+//!                                                                                         └─▶ job: checks, target's
+//!                       types, aggregates by windows ─▶ optimiser ─▶ EpochSourceExec … WindowAggregateExec … EpochSinkExec
 //! ```
 //!
 //! The same query text means the same rows either way; only the leaves differ. What a table *is* (a stream with its
@@ -18,6 +18,7 @@ mod rlike;
 pub mod session;
 pub mod tables;
 mod wildcard;
+mod windows;
 
 pub use arrow_types::{arrow_schema, arrow_type};
 pub use error::PlanError;

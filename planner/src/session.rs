@@ -4,7 +4,7 @@ use crate::binding::{Binding, CATALOG, Reading};
 use crate::error::PlanError;
 use crate::tables::Tables;
 use crate::wildcard::expand_stars;
-use crate::{duplicates, rlike};
+use crate::{duplicates, rlike, windows};
 use datafusion::common::Result;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -47,6 +47,7 @@ impl Planner {
             SessionStateBuilder::new_with_default_features().with_config(config).with_runtime_env(runtime).build();
         let context = SessionContext::new_with_state(state);
         salamander_functions::register_all(&context)?;
+        windows::register(&context);
         Ok(Self { base: Arc::new(context.state()) })
     }
 
@@ -66,7 +67,7 @@ impl Planner {
         query: &Query,
     ) -> Result<LogicalPlan, PlanError> {
         let binding = self.binding(tables, Reading::Batch);
-        Ok(binding.plan(database, query).await?)
+        Ok(windows::explode(binding.plan(database, query).await?)?)
     }
 
     /// Checks a view's query: that it plans, and that its columns can be told apart.
@@ -114,6 +115,7 @@ impl Binding {
     /// A query, with names bound, as a logical plan that is not yet optimised.
     pub(crate) async fn plan(&self, database: &str, query: &Query) -> Result<LogicalPlan> {
         let mut query = query.clone();
+        windows::rewrite_syntax(&mut query).map_err(crate::binding::external)?;
         let state = self.state(database);
         let streams = self.streams(&state, database, &query).await?;
         expand_stars(&mut query, database, &streams);

@@ -16,6 +16,6 @@ pub mod source;
 pub mod testing;
 
 pub use decode::{BadRow, Decoded, Decoder, DecoderError};
-pub use raw::{RawBatch, bad_records_schema, metadata_fields, properties_type};
+pub use raw::{RawBatch, bad_records_schema, late_records_schema, metadata_fields, properties_type, timestamp_type};
 pub use sink::{Delivery, DeliverySink};
 pub use source::{ConnectorError, Source, SourceDescription, SplitInfo, SplitReader, SplitStatus, Take};

@@ -112,3 +112,17 @@ pub fn bad_records_schema() -> SchemaRef {
         Field::new("reason", DataType::Utf8View, false),
     ]))
 }
+
+/// Schema of `<table>$late_records`: one row for each row that came after its windows had closed.
+pub fn late_records_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("_job", DataType::Utf8View, false),
+        Field::new("_partition", DataType::Utf8View, false),
+        Field::new("_sequence_number", DataType::Int64, false),
+        Field::new("_offset", DataType::Utf8View, true),
+        Field::new("_enqueued_time", timestamp_type(), true),
+        Field::new("body", DataType::BinaryView, true),
+        Field::new("event_time", timestamp_type(), true),
+        Field::new("watermark", timestamp_type(), true),
+    ]))
+}

@@ -3,8 +3,9 @@
 use crate::error::HeadError;
 use arrow::datatypes::SchemaRef;
 use salamander_connector_api::{ConnectorError, Decoder, DeliverySink, Source};
+use salamander_operators::EventTime;
 use salamander_planner::arrow_schema;
-use salamander_sql::{ConnectorTable, Ref, TableDef};
+use salamander_sql::{ConnectorTable, Ref, TableDef, parse_duration_micros};
 use salamander_types::ErrorKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 pub(crate) struct OpenStream {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) decoder: Arc<dyn Decoder>,
+    /// How far a row's time may lie after the time when the source took it, in microseconds.
+    pub(crate) future_micros: i64,
 }
 
 /// Looks up what `${VAR}` and `${file:PATH}` stand for, on this machine.
@@ -47,7 +50,8 @@ pub(crate) fn open_stream(table: &TableDef) -> Result<OpenStream, HeadError> {
         Some(other) => return Err(HeadError::invalid(format!("{}: a {other} table can't be read", table.name))),
         None => return Err(HeadError::invalid(format!("{} has no connector", table.name))),
     };
-    Ok(OpenStream { source, decoder })
+    let future = options.get("max_time_ahead").and_then(|text| parse_duration_micros(text));
+    Ok(OpenStream { source, decoder, future_micros: future.unwrap_or(EventTime::FUTURE_MICROS) })
 }
 
 fn decoder(

@@ -54,10 +54,14 @@ impl Head {
             .table(&job.writes)
             .ok_or_else(|| HeadError::not_found(format!("the table that job {} writes is gone", job.name)))?;
         let plan = self.plan_insert(catalog, job.session_db.key(), &insert, target, job.once).await?;
-        let mut bad_records = BTreeMap::new();
+        let (mut bad_records, mut late_records) = (BTreeMap::new(), BTreeMap::new());
         for input in &plan.inputs {
             let table = self.tables.bad_records(&input.stream.id, &input.stream.name)?;
             bad_records.insert(input.stream.id.clone(), table);
+            if plan.keeps_state {
+                let table = self.tables.late_records(&input.stream.id, &input.stream.name)?;
+                late_records.insert(input.stream.id.clone(), table);
+            }
         }
         Ok(JobSpec {
             id: job_id(job),
@@ -66,6 +70,7 @@ impl Head {
             plan,
             target: self.job_target(job, target).await?,
             bad_records,
+            late_records,
             options: JobOptions {
                 checkpoint_interval: self.options.checkpoint_interval,
                 epoch_rows: self.options.epoch_rows,
@@ -92,6 +97,7 @@ impl Head {
         JobEnvironment {
             store: Arc::clone(&self.store),
             log_folder: self.root.clone().join("jobs").join(job.as_str()).join("log"),
+            state_folder: self.root.clone().join("jobs").join(job.as_str()).join("state"),
             writer: self.writer.clone(),
             clock: Arc::clone(&self.options.clock),
             entropy: Arc::clone(&self.options.entropy),

@@ -35,10 +35,12 @@ pub(crate) fn table_id(table: &CatalogTable) -> TableId {
 }
 
 /// The event time that a table declares.
-fn event_time(table: &TableDef) -> Option<EventTime> {
+fn event_time(table: &TableDef, future_micros: i64) -> Option<EventTime> {
     let watermark = table.connector()?.watermark.as_ref()?;
-    let column = table.columns.iter().position(|c| c.name == watermark.column)?;
-    Some(EventTime { column, delay_micros: watermark.delay_micros })
+    let declared = table.columns.iter().position(|c| c.name == watermark.column);
+    let enqueued = watermark.column.key() == "_enqueued_time";
+    let column = declared.or_else(|| enqueued.then(|| EventTime::enqueued(table.columns.len())))?;
+    Some(EventTime { column, delay_micros: watermark.delay_micros, future_micros })
 }
 
 fn unavailable(error: HeadError) -> PlanError {
@@ -73,7 +75,7 @@ impl Relations {
             name: table.def.name.to_string(),
             source: stream.source,
             decoder: stream.decoder,
-            event_time: event_time(&table.def),
+            event_time: event_time(&table.def, stream.future_micros),
         }))
     }
 
@@ -83,6 +85,10 @@ impl Relations {
             catalog::Relation::BadRecords(table) => {
                 let open = self.tables.bad_records(&table_id(table), &table.def.name.to_string())?;
                 Ok(self.files(open.live))
+            }
+            catalog::Relation::LateRecords(table) => {
+                let open = self.tables.late_records(&table_id(table), &table.def.name.to_string())?;
+                Ok(Relation::Table(Arc::new(HiveTable::latest(open.live))))
             }
             catalog::Relation::View(view) => Ok(Relation::View {
                 database: view.session_db.key().to_owned(),

@@ -47,7 +47,7 @@ impl Head {
                 let sql = match catalog.resolve(table, session_db)? {
                     Relation::Table(table) => table.def.to_sql(),
                     Relation::View(view) => view.to_sql(),
-                    Relation::BadRecords(_) => {
+                    Relation::BadRecords(_) | Relation::LateRecords(_) => {
                         return Err(HeadError::invalid(format!(
                             "{table} is kept by the engine: no statement makes it"
                         )));
@@ -73,6 +73,7 @@ impl Head {
             Column::Number("rows_read", figure(|s| count(s.counters.rows_read))),
             Column::Number("rows_written", figure(|s| count(s.counters.rows_written))),
             Column::Number("rows_bad", figure(|s| count(s.counters.rows_bad))),
+            Column::Number("rows_late", figure(|s| count(s.counters.rows_late))),
             Column::Number("rows_committed", figure(|s| count(s.committed.rows_read))),
             Column::Number("lag_rows", figure(|s| s.lag_rows.and_then(count))),
             Column::Text("watermark", statuses.iter().map(|s| s.as_ref()?.watermark.map(timestamp)).collect()),
@@ -170,7 +171,7 @@ impl Head {
                     rows.push([Some("# statement".into()), Some(table.def.to_sql()), None]);
                 }
             }
-            Relation::View(_) | Relation::BadRecords(_) => {
+            Relation::View(_) | Relation::BadRecords(_) | Relation::LateRecords(_) => {
                 let schema = self.relation_schema(catalog, session_db, name).await?;
                 for field in schema.fields() {
                     rows.push([Some(field.name().clone()), Some(sql_type(field.data_type())), None]);

@@ -6,7 +6,7 @@ use arrow::datatypes::Schema;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parking_lot::Mutex;
-use salamander_connector_api::bad_records_schema;
+use salamander_connector_api::{bad_records_schema, late_records_schema};
 use salamander_hive::{LiveTable, TableLayout, TableLocation, TableOptions, TextEncoding, claim_folder};
 use salamander_job::SinkTable;
 use salamander_sql::TableDef;
@@ -37,6 +37,11 @@ pub(crate) struct TableRegistry {
 /// The id of the hidden table that holds a stream's bad records.
 pub(crate) fn bad_records_id(stream: &TableId) -> TableId {
     TableId::from_text(&format!("{stream}bad"))
+}
+
+/// The id of the hidden table that holds a stream's late records.
+pub(crate) fn late_records_id(stream: &TableId) -> TableId {
+    TableId::from_text(&format!("{stream}late"))
 }
 
 /// The id of the hidden table from which a job's rows go to a sink outside.
@@ -81,6 +86,11 @@ impl TableRegistry {
     /// The hidden table of a stream's bad records.
     pub(crate) fn bad_records(&self, stream: &TableId, name: &str) -> Result<SinkTable, HeadError> {
         self.hidden(bad_records_id(stream), format!("{name}$bad_records"), &bad_records_schema())
+    }
+
+    /// The hidden table of a stream's late records.
+    pub(crate) fn late_records(&self, stream: &TableId, name: &str) -> Result<SinkTable, HeadError> {
+        self.hidden(late_records_id(stream), format!("{name}$late_records"), &late_records_schema())
     }
 
     /// A hidden table in the data directory.

@@ -5,6 +5,7 @@ use salamander_connector_api::ConnectorError;
 use salamander_hive::HiveError;
 use salamander_hive::live::LiveError;
 use salamander_planner::error::{datafusion_kind, datafusion_message};
+use salamander_state::StateError;
 use salamander_storage::LogError;
 use salamander_types::ErrorKind;
 use thiserror::Error;
@@ -24,6 +25,9 @@ pub enum JobError {
     /// What readers see contradicts what the job says: a mistake of the engine's own.
     #[error(transparent)]
     Live(#[from] LiveError),
+    /// Keyed state.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Rows that can't be made.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
@@ -61,6 +65,7 @@ impl JobError {
             Self::Connector(e) => e.kind,
             Self::Log(e) => e.kind(),
             Self::Table(e) => e.kind(),
+            Self::State(e) => e.kind(),
             Self::Epoch(e) | Self::Query(e) => datafusion_kind(e),
             Self::Fenced(_) => ErrorKind::Fenced,
             Self::SourceChanged(_) | Self::AtRest { .. } => ErrorKind::Invalid,

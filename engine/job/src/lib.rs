@@ -17,6 +17,7 @@ mod delivery;
 mod encoding;
 pub mod error;
 pub mod inputs;
+mod keyed_state;
 pub mod protocol;
 pub mod run;
 pub mod spec;

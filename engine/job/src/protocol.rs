@@ -18,6 +18,7 @@
 //! told to end, the machine ends with nothing uncommitted.
 
 use salamander_types::manifest::{Counters, JobEntry, Roll, Segment};
+use salamander_types::state::StateChange;
 use salamander_types::{Cursor, Epoch, TableId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,12 +48,16 @@ pub enum Event {
         /// How far event time has come after it (`Watermarks`, `JobWatermark`): replaces what the epoch before said.
         event_time: Vec<JobEntry>,
     },
+    /// How far event time has come without an epoch (splits that became idle): replaces what was said before.
+    EventTime(Vec<JobEntry>),
     /// The checkpoint interval has passed.
     Due,
     /// All rows of the epochs that were to be written are durable.
     Written {
         /// The objects.
         segments: Vec<(TableId, Segment)>,
+        /// What has changed in the operators' state up to the same epoch; none if they keep none.
+        state: Option<StateChange>,
     },
     /// The manifest is won.
     Committed,
@@ -81,7 +86,8 @@ pub enum Event {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Make the rows of all epochs up to this one, not yet written, durable as segments; answer `Written`.
+    /// Make the rows of all epochs up to this one, not yet written, durable as segments, and what has changed in the
+    /// state; answer `Written`. It is the last epoch that was run: the state is taken as it is now.
     Write {
         /// The last epoch.
         up_to: Epoch,
@@ -185,8 +191,9 @@ impl Protocol {
                 self.counters = counters;
                 self.event_time = event_time;
             }
+            Event::EventTime(entries) => self.event_time = entries,
             Event::Due => self.due = true,
-            Event::Written { segments } => self.written(segments, &mut effects),
+            Event::Written { segments, state } => self.written(segments, state, &mut effects),
             Event::Committed => self.committed(&mut effects),
             Event::RollsPlanned { rolls } => {
                 self.planning = false;
@@ -249,16 +256,17 @@ impl Protocol {
             self.stage = Stage::Writing { up_to: self.done };
             effects.push(Effect::Write { up_to: self.done });
             true
-        } else if self.facts.is_empty() {
+        } else if self.facts.is_empty() && self.event_time.is_empty() {
             false
         } else {
-            let facts = std::mem::take(&mut self.facts);
+            let mut facts = std::mem::take(&mut self.event_time);
+            facts.append(&mut self.facts);
             self.commit(facts, self.frozen, effects);
             true
         }
     }
 
-    fn written(&mut self, segments: Vec<(TableId, Segment)>, effects: &mut Vec<Effect>) {
+    fn written(&mut self, segments: Vec<(TableId, Segment)>, state: Option<StateChange>, effects: &mut Vec<Effect>) {
         let Stage::Writing { up_to } = self.stage else {
             debug_assert!(false, "Written out of turn");
             return;
@@ -267,6 +275,7 @@ impl Protocol {
         let advance = moved.into_iter().map(|(table, cursor)| JobEntry::Advance { table, cursor });
         let segments = segments.into_iter().map(|(table, segment)| JobEntry::Segment { table, segment });
         let mut entries: Vec<_> = advance.chain(segments).collect();
+        entries.extend(state.map(JobEntry::State));
         entries.extend(event_time);
         entries.push(JobEntry::Counters(counters));
         entries.append(&mut self.facts);

@@ -9,18 +9,18 @@ use crate::delivery::{deliver_next, queue_entry};
 use crate::encoding::EncodingSink;
 use crate::error::JobError;
 use crate::inputs::{Inputs, Look, Taken};
+use crate::keyed_state::KeyedState;
 use crate::protocol::{Effect, Ending, Event, Protocol};
 use crate::spec::{JobEnvironment, JobSpec, SinkTable, Target};
 use crate::status::{JobPhase, SharedStatus};
-use crate::watermarks::Watermarks;
-use arrow::array::RecordBatch;
+use crate::watermarks::{END, Watermarks};
 use salamander_hive::cleanup::SUPERSEDED_FOR;
 use salamander_hive::{
     RollRequest, SegmentStamp, SupersededSegments, TableRows, delete_orphans, delete_superseded, execute_roll,
     plan_rolls, write_segment,
 };
 use salamander_operators::stream_rows::gap_record;
-use salamander_operators::{EpochContext, EpochOutput, OutputSink, run_epoch};
+use salamander_operators::{EpochContext, EpochOutput, EpochTime, OutputSink, run_epoch};
 use salamander_storage::log::RETENTION;
 use salamander_storage::{Commit, Head, Loaded, Log, LogContext};
 use salamander_types::manifest::{Counters, JobEntry, JobPlan, JobState, LogState, Roll, TableState};
@@ -52,6 +52,7 @@ enum Answer {
     NewSplits(Vec<JobEntry>),
     Delivered(LogNumber),
     Deleted(TableId, Vec<String>),
+    StateDeleted(Vec<String>),
     Failed(JobError),
 }
 
@@ -62,9 +63,6 @@ struct Unwritten {
     table: TableId,
     rows: TableRows,
 }
-
-/// Bad rows by source, as an epoch leaves them.
-type BadRecords = BTreeMap<usize, Vec<RecordBatch>>;
 
 struct Tenure {
     spec: Arc<JobSpec>,
@@ -78,6 +76,7 @@ struct Tenure {
     epoch: Epoch,
     counters: Counters,
     watermarks: Watermarks,
+    keyed: KeyedState,
     unwritten: Vec<Unwritten>,
     /// Bytes by epoch that are held and not committed.
     uncommitted: VecDeque<(Epoch, usize)>,
@@ -179,7 +178,8 @@ pub fn open_log(spec: &JobSpec, environment: &JobEnvironment) -> Log<JobState> {
 impl JobSpec {
     /// All tables that the job writes.
     fn sinks(&self) -> impl Iterator<Item = &SinkTable> {
-        self.target.table().into_iter().chain(self.bad_records.values())
+        let hidden = self.bad_records.values().chain(self.late_records.values());
+        self.target.table().into_iter().chain(hidden)
     }
 
     fn sink(&self, table: &TableId) -> Result<&SinkTable, JobError> {
@@ -252,6 +252,7 @@ impl Tenure {
             }
         };
         let watermarks = Watermarks::restore(&spec.plan.inputs, &state);
+        let keyed = KeyedState::restore(&spec, &environment, head.generation, &state, reads).await?;
         let half_done =
             state.tables.iter().flat_map(|(t, s)| s.rolls.values().map(|r| (t.clone(), r.clone()))).collect();
         let (protocol, effects) = Protocol::begin(state.counters, half_done);
@@ -278,6 +279,7 @@ impl Tenure {
             epoch: Epoch(0),
             counters,
             watermarks,
+            keyed,
             unwritten: Vec::new(),
             uncommitted: VecDeque::new(),
             uncommitted_bytes: 0,
@@ -335,6 +337,14 @@ impl Tenure {
                 continue;
             }
             if may_run && self.inputs.ended() {
+                if self.keyed.states().any() && self.watermarks.end() {
+                    // What is still open closes in one epoch more.
+                    continue;
+                }
+                if self.keyed.is_due(self.watermarks.job()) {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
                 self.end(Ending::Finish { reason: "all input has been read".to_owned() })?;
                 continue;
             }
@@ -365,37 +375,45 @@ impl Tenure {
     fn due(&mut self) -> Result<(), JobError> {
         let lag = self.inputs.lag();
         let mut effects = Vec::new();
-        if self.watermarks.any() && self.look_for_idle() {
-            for entry in self.watermarks.entries() {
-                effects.extend(self.protocol.step(Event::Fact(entry)));
-            }
-        }
+        let idle_changed = self.watermarks.any() && self.look_for_idle();
         let watermark = self.watermarks.advance();
-        self.status.update(|s| (s.lag_rows, s.watermark) = (lag, watermark));
+        if idle_changed {
+            effects.extend(self.protocol.step(Event::EventTime(self.watermarks.entries())));
+        }
+        let state_bytes = self.keyed.states().bytes();
+        self.status.update(|s| {
+            s.lag_rows = lag;
+            s.watermark = watermark.filter(|at| *at != END).or(s.watermark);
+            s.state_bytes = state_bytes;
+        });
         effects.extend(self.protocol.step(Event::Due));
         self.carry_out(effects)
     }
 
-    /// Runs an epoch if there is input; false if there is none.
+    /// Runs an epoch if there is input, or if a window has ended that is to be emitted; false if there is neither.
     async fn run_one(&mut self) -> Result<bool, JobError> {
         let options = &self.spec.options;
         let mut taken = self.inputs.take(options.epoch_rows, options.epoch_bytes)?;
-        if taken.is_empty() {
+        if taken.is_empty() && !self.keyed.is_due(self.watermarks.job()) {
             return Ok(false);
         }
         let begun = self.environment.clock.monotonic();
         self.epoch = self.epoch.next();
         let scans = std::mem::take(&mut taken.scans);
-        let context = EpochContext::new(self.spec.id.clone(), self.epoch, scans, self.spec.plan.partitions);
+        let time = self.epoch_time();
+        let watermark = time.watermark;
         let table = self.spec.target.table().filter(|_| taken.rows >= options.encode_rows);
         let encoding = table.map(|table| Arc::new(EncodingSink::new(Arc::clone(&table.layout))));
-        let context = context.with_sink(encoding.clone().map(|sink| sink as Arc<dyn OutputSink>));
+        let context = EpochContext::new(self.spec.id.clone(), self.epoch, scans, self.spec.plan.partitions)
+            .with_state(time, Arc::clone(self.keyed.states()))
+            .with_sink(encoding.clone().map(|sink| sink as Arc<dyn OutputSink>));
         let mut output = run_epoch(&self.spec.plan.physical, &self.spec.plan.task, context).await?;
+        self.keyed.emitted(watermark);
         self.inputs.note_active(&taken.moved, begun);
         let event_time = self.take_event_time(&output);
         let mut rows = TableRows::from(std::mem::take(&mut output.batches));
         rows.extend(encoding.map(|sink| sink.take()).unwrap_or_default());
-        self.publish(&taken, rows, output.bad)?;
+        self.publish(&taken, rows, output)?;
         let took = self.environment.clock.monotonic().saturating_sub(begun);
         self.pace.ran(begun, took, taken.rows);
         let (epoch, counters) = (self.epoch, self.counters);
@@ -407,6 +425,20 @@ impl Tenure {
         let effects = self.protocol.step(Event::EpochDone { epoch, moved: taken.moved, counters, event_time });
         self.carry_out(effects)?;
         Ok(true)
+    }
+
+    /// How far event time has come before the next epoch.
+    fn epoch_time(&self) -> EpochTime {
+        let mut time =
+            EpochTime { watermark: self.watermarks.job(), closed: self.keyed.closed(), splits: BTreeMap::new() };
+        if self.keyed.states().any() {
+            for input in &self.spec.plan.inputs {
+                for (split, at) in self.watermarks.splits(&input.stream.id) {
+                    time.splits.extend(input.scans.iter().map(|scan| ((*scan, split.clone()), at)));
+                }
+            }
+        }
+        time
     }
 
     /// Brings the watermarks on by what an epoch saw; what the log will say of them.
@@ -437,16 +469,20 @@ impl Tenure {
     }
 
     /// Makes an epoch's rows visible to our readers, and keeps them for the next checkpoint.
-    fn publish(&mut self, taken: &Taken, rows: TableRows, bad: BadRecords) -> Result<(), JobError> {
+    fn publish(&mut self, taken: &Taken, rows: TableRows, output: EpochOutput) -> Result<(), JobError> {
         let spec = Arc::clone(&self.spec);
         let written = rows.rows();
-        // Rows that are encoded have let go of their payload.
-        let held = if rows.encoded.is_empty() { taken.bytes } else { rows.bytes() };
+        // Rows that are encoded, or aggregated, have let go of their payload.
+        let held = match spec.target.table() {
+            None => 0,
+            Some(_) if spec.plan.keeps_state || !rows.encoded.is_empty() => rows.bytes(),
+            Some(_) => taken.bytes,
+        };
         if let Some(sink) = spec.target.table() {
             self.show(sink, rows)?;
         }
-        let mut bad_rows = 0;
-        let mut bad = bad;
+        let (mut bad_rows, mut late_rows) = (0, 0);
+        let (mut bad, mut late) = (output.bad, output.late);
         for input in &spec.plan.inputs {
             // Every scan of a stream sees the same bad rows: the first one's count.
             let mut rows = input.scans.first().and_then(|scan| bad.remove(scan)).unwrap_or_default();
@@ -458,11 +494,19 @@ impl Tenure {
             if let Some(sink) = spec.bad_records.get(&input.stream.id) {
                 self.show(sink, rows)?;
             }
+            // Each scan has windows of its own.
+            let rows: Vec<_> = input.scans.iter().filter_map(|scan| late.remove(scan)).flatten().collect();
+            let rows = TableRows::from(rows);
+            late_rows += rows.rows();
+            if let Some(sink) = spec.late_records.get(&input.stream.id) {
+                self.show(sink, rows)?;
+            }
         }
         self.counters.rows_read += taken.rows as u64;
         self.counters.bytes_read += taken.bytes as u64;
         self.counters.rows_written += written;
         self.counters.rows_bad += bad_rows;
+        self.counters.rows_late += late_rows;
         self.uncommitted.push_back((self.epoch, held));
         self.uncommitted_bytes += held;
         Ok(())
@@ -496,6 +540,7 @@ impl Tenure {
                 None => Vec::new(),
             },
             Answer::Deleted(table, paths) => self.protocol.step(Event::Fact(JobEntry::Deleted { table, paths })),
+            Answer::StateDeleted(paths) => self.protocol.step(Event::Fact(JobEntry::StateDeleted { paths })),
             Answer::Won { head, state, up_to } => {
                 self.won(head, *state, up_to)?;
                 self.after_commit();
@@ -542,6 +587,12 @@ impl Tenure {
         self.deliver();
         if self.head.number.0.is_multiple_of(PRUNE_EVERY) {
             self.prune();
+        }
+        if let Some((folder, paths)) = self.keyed.to_delete(&self.state) {
+            self.spawn(async move {
+                folder.delete(&paths).await?;
+                Ok(Answer::StateDeleted(paths))
+            });
         }
         let tables = &self.state.tables;
         self.deleting.retain(|path| tables.values().any(|t| t.segments.contains_key(path)));
@@ -600,7 +651,7 @@ impl Tenure {
     fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), JobError> {
         for effect in effects {
             match effect {
-                Effect::Write { up_to } => self.write(up_to),
+                Effect::Write { up_to } => self.write(up_to)?,
                 Effect::Commit { entries, up_to } => self.commit(entries, up_to),
                 Effect::PlanRolls { force: true } if self.has_queued() => self.last_plan_waits = true,
                 Effect::PlanRolls { force } => {
@@ -626,7 +677,8 @@ impl Tenure {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    fn write(&mut self, up_to: Epoch) {
+    fn write(&mut self, up_to: Epoch) -> Result<(), JobError> {
+        let state = self.keyed.checkpoint(&self.environment)?;
         let mut tables: BTreeMap<TableId, TableRows> = BTreeMap::new();
         let (now, later): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.unwritten).into_iter().partition(|u| u.epoch <= up_to);
@@ -645,8 +697,13 @@ impl Tenure {
                     segments.push((table, segment));
                 }
             }
-            Ok(Answer::Event(Event::Written { segments }))
+            let state = match state {
+                Some(pending) => Some(pending.write().await?),
+                None => None,
+            };
+            Ok(Answer::Event(Event::Written { segments, state }))
         });
+        Ok(())
     }
 
     fn commit(&mut self, entries: Vec<JobEntry>, up_to: Epoch) {

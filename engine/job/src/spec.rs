@@ -24,6 +24,8 @@ pub struct JobSpec {
     pub target: Target,
     /// Where the bad rows of each source go, by the source's table.
     pub bad_records: BTreeMap<TableId, SinkTable>,
+    /// Where the late rows of each source go, if the plan has windows.
+    pub late_records: BTreeMap<TableId, SinkTable>,
     /// How it runs.
     pub options: JobOptions,
 }
@@ -108,6 +110,8 @@ pub struct JobEnvironment {
     pub store: Arc<dyn ObjectStore>,
     /// The log's folder in it.
     pub log_folder: object_store::path::Path,
+    /// The folder of the job's keyed state in it.
+    pub state_folder: object_store::path::Path,
     /// This process.
     pub writer: WriterId,
     /// Time.

@@ -47,6 +47,8 @@ pub struct JobStatus {
     pub lag_rows: Option<u64>,
     /// How far event time is known to have come, in microseconds since 1970; none without `WATERMARK FOR`.
     pub watermark: Option<i64>,
+    /// Bytes of keyed state as of the last checkpoint.
+    pub state_bytes: usize,
     /// How long the last epoch took, in microseconds.
     pub epoch_micros: u64,
     /// How often a generation has failed.

@@ -10,6 +10,9 @@ use salamander_types::manifest::{JobEntry, JobState};
 use salamander_types::{SplitId, TableId};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The watermark once all input has been read.
+pub(crate) const END: i64 = i64::MAX;
+
 /// The watermarks of one source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct SourceTime {
@@ -79,6 +82,23 @@ impl Watermarks {
         }
         self.job = self.job.max(least);
         self.job
+    }
+
+    /// The job's watermark as it was last worked out.
+    pub(crate) fn job(&self) -> Option<i64> {
+        self.job
+    }
+
+    /// All input has been read: nothing can come that is earlier than anything. False if that was known.
+    pub(crate) fn end(&mut self) -> bool {
+        let known = self.job == Some(END);
+        self.job = Some(END);
+        !known
+    }
+
+    /// The watermarks of a source's splits.
+    pub(crate) fn splits(&self, table: &TableId) -> impl Iterator<Item = (&SplitId, i64)> {
+        self.sources.get(table).into_iter().flat_map(|source| source.splits.iter().map(|(split, at)| (split, *at)))
     }
 
     /// What the log says of them.

@@ -1,5 +1,8 @@
 //! One epoch: one run of a job's plan over the rows that have arrived since the last.
 
+use crate::split_time::SplitTimes;
+use crate::states::JobStates;
+use crate::window::state::{Closing, WindowState};
 use arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::execution::TaskContext;
@@ -48,12 +51,30 @@ pub struct EpochContext {
     /// The epoch.
     pub epoch: Epoch,
     /// Rows for each source of the plan and each plan partition, taken once.
-    inputs: Vec<Vec<Mutex<Vec<RawBatch>>>>,
+    inputs: Vec<Vec<Mutex<Vec<Numbered>>>>,
     rows: usize,
     sink: Option<Arc<dyn OutputSink>>,
+    time: EpochTime,
+    splits: SplitTimes,
+    states: Arc<JobStates>,
     output: Mutex<Vec<RecordBatch>>,
     bad: Mutex<BTreeMap<usize, Vec<RecordBatch>>>,
+    late: Mutex<BTreeMap<usize, Vec<RecordBatch>>>,
     latest: Mutex<BTreeMap<(usize, SplitId), i64>>,
+}
+
+/// A raw batch, and which of its split's batches in this epoch it is, from 0.
+pub(crate) type Numbered = (usize, RawBatch);
+
+/// How far event time has come when an epoch begins, in microseconds since 1970.
+#[derive(Debug, Clone, Default)]
+pub struct EpochTime {
+    /// The job's watermark: windows that end by then are emitted in this epoch, and no row of it can be in them.
+    pub watermark: Option<i64>,
+    /// Windows that end by then were emitted before.
+    pub closed: Option<i64>,
+    /// The watermark of each source's splits.
+    pub splits: BTreeMap<(usize, SplitId), i64>,
 }
 
 /// What an epoch has made.
@@ -63,6 +84,8 @@ pub struct EpochOutput {
     pub batches: Vec<RecordBatch>,
     /// Bad rows by source, in the schema of `$bad_records`.
     pub bad: BTreeMap<usize, Vec<RecordBatch>>,
+    /// Late rows by source, in the schema of `$late_records`.
+    pub late: BTreeMap<usize, Vec<RecordBatch>>,
     /// The latest event time by source and split, in microseconds since 1970, where the source has one.
     pub latest: BTreeMap<(usize, SplitId), i64>,
 }
@@ -80,8 +103,12 @@ impl EpochContext {
             inputs,
             rows,
             sink: None,
+            time: EpochTime::default(),
+            splits: SplitTimes::default(),
+            states: Arc::default(),
             output: Mutex::default(),
             bad: Mutex::default(),
+            late: Mutex::default(),
             latest: Mutex::default(),
         }
     }
@@ -93,13 +120,35 @@ impl EpochContext {
         self
     }
 
+    /// The same, at this point of event time and with the operators' states.
+    #[must_use]
+    pub fn with_state(mut self, time: EpochTime, states: Arc<JobStates>) -> Self {
+        self.splits = SplitTimes::new(&time);
+        (self.time, self.states) = (time, states);
+        self
+    }
+
+    /// The running watermarks of the splits.
+    pub(crate) fn splits(&self) -> &SplitTimes {
+        &self.splits
+    }
+
+    pub(crate) fn window(&self, operator: &str) -> Result<Arc<WindowState>> {
+        self.states.window(operator)
+    }
+
+    /// Takes out the windows of an operator that this epoch emits.
+    pub(crate) fn close(&self, state: &WindowState) -> Result<Vec<Closing>> {
+        self.time.watermark.map_or(Ok(Vec::new()), |at| self.states.close(state, self.time.closed, at))
+    }
+
     /// Input rows in all.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Takes the input of one source and plan partition; nothing the second time.
-    pub(crate) fn take_input(&self, source: usize, partition: usize) -> Vec<RawBatch> {
+    pub(crate) fn take_input(&self, source: usize, partition: usize) -> Vec<Numbered> {
         self.inputs
             .get(source)
             .and_then(|p| p.get(partition))
@@ -117,6 +166,10 @@ impl EpochContext {
 
     pub(crate) fn leave_bad(&self, source: usize, batch: RecordBatch) {
         self.bad.lock().entry(source).or_default().push(batch);
+    }
+
+    pub(crate) fn leave_late(&self, source: usize, batch: RecordBatch) {
+        self.late.lock().entry(source).or_default().push(batch);
     }
 
     pub(crate) fn leave_latest(&self, source: usize, split: &SplitId, micros: i64) {
@@ -137,13 +190,22 @@ impl EpochContext {
     }
 }
 
-/// Batches go round by bytes: the next one to the partition that has least.
-fn spread_batches(batches: Vec<RawBatch>, spread: usize, partitions: usize) -> Vec<Mutex<Vec<RawBatch>>> {
-    let mut lists: Vec<(usize, Vec<RawBatch>)> = vec![(0, Vec::new()); partitions.max(1)];
+/// Rows that go through the plan together: as many as the CPU's cache holds with their payload and their columns.
+const PIECE_ROWS: usize = 1_024;
+
+/// Batches go round by bytes, the next one to the partition that has least, and are cut into pieces there. The pieces of a
+/// split are numbered.
+fn spread_batches(batches: Vec<RawBatch>, spread: usize, partitions: usize) -> Vec<Mutex<Vec<Numbered>>> {
+    let mut lists: Vec<(usize, Vec<Numbered>)> = vec![(0, Vec::new()); partitions.max(1)];
+    let mut numbers: HashMap<SplitId, usize> = HashMap::new();
     for batch in batches {
         let least = (0..spread.clamp(1, lists.len())).min_by_key(|i| lists[*i].0).unwrap_or(0);
+        let next = numbers.entry(batch.split.clone()).or_default();
         lists[least].0 += batch.bytes;
-        lists[least].1.push(batch);
+        for piece in batch.pieces(PIECE_ROWS) {
+            lists[least].1.push((*next, piece));
+            *next += 1;
+        }
     }
     lists.into_iter().map(|(_, l)| Mutex::new(l)).collect()
 }
@@ -191,6 +253,7 @@ pub async fn run_epoch(
     }
     let batches = std::mem::take(&mut *context.output.lock());
     let bad = std::mem::take(&mut *context.bad.lock());
+    let late = std::mem::take(&mut *context.late.lock());
     let latest = std::mem::take(&mut *context.latest.lock());
     let left: u64 = match &context.sink {
         Some(sink) => sink.rows(),
@@ -199,7 +262,7 @@ pub async fn run_epoch(
     if left != reported {
         return exec_err!("epoch {}: sinks report {reported} rows, {left} were left", context.epoch);
     }
-    Ok(EpochOutput { batches, bad, latest })
+    Ok(EpochOutput { batches, bad, late, latest })
 }
 
 /// Reads a sink partition to its end and sums the rows that it reports.

@@ -1,8 +1,12 @@
 //! The leaf of a job's plan: the epoch's raw batches of one source, decoded.
 
-use crate::epoch::EpochContext;
-use crate::stream_rows::{StreamRows, bad_records};
-use arrow::array::RecordBatch;
+use crate::epoch::{EpochContext, Numbered};
+use crate::late::judge;
+use crate::stream_rows::{Rows, StreamRows, bad_records, late_records};
+use crate::window::WindowSpec;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::{take, take_record_batch};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
@@ -13,16 +17,15 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
     SendableRecordBatchStream,
 };
-use salamander_connector_api::RawBatch;
+use futures::StreamExt;
+use salamander_connector_api::{RawBatch, timestamp_type};
 use std::fmt;
 use std::sync::Arc;
 
-/// Rows that go through the plan together: as many as the CPU's cache holds with their payload and their columns.
-const PIECE_ROWS: usize = 1_024;
-
 /// Decodes what the epoch has for one source and plan partition. Bad rows are left in the epoch's context.
 ///
-/// Declared bounded: an epoch's input is.
+/// Where windows follow, rows that come too late for them are left in the context as well. Declared bounded: an epoch's
+/// input is.
 #[derive(Debug)]
 pub struct EpochSourceExec {
     /// The table's name, for EXPLAIN.
@@ -30,7 +33,24 @@ pub struct EpochSourceExec {
     /// Which of the job's sources.
     source: usize,
     rows: StreamRows,
+    lateness: Option<Lateness>,
     properties: Arc<PlanProperties>,
+}
+
+/// By which windows rows are judged.
+#[derive(Debug, Clone, Copy)]
+struct Lateness {
+    windows: WindowSpec,
+    /// Where the watermark before each row stands among the columns, if it does.
+    watermark: Option<usize>,
+}
+
+/// The column that holds the watermark before each row.
+pub const WATERMARK_COLUMN: &str = "_watermark";
+
+/// The column [`WATERMARK_COLUMN`].
+pub fn watermark_field() -> Field {
+    Field::new(WATERMARK_COLUMN, timestamp_type(), true)
 }
 
 impl EpochSourceExec {
@@ -42,14 +62,94 @@ impl EpochSourceExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { table, source, rows, properties: Arc::new(properties) }
+        Self { table, source, rows, lateness: None, properties: Arc::new(properties) }
+    }
+
+    /// The same before windows of the table's event time: rows that come too late for them are put aside.
+    /// `watermark` is where among its columns the source adds the watermark before each row, if it is wanted.
+    #[must_use]
+    pub fn with_windows(mut self, windows: WindowSpec, watermark: Option<usize>) -> Self {
+        self.lateness = Some(Lateness { windows, watermark });
+        if let Some(at) = watermark {
+            let mut fields: Vec<_> = self.rows.schema().fields().iter().cloned().collect();
+            fields.insert(at.min(fields.len()), Arc::new(watermark_field()));
+            self.properties = Arc::new(PlanProperties::new(
+                EquivalenceProperties::new(Arc::new(Schema::new(fields))),
+                self.properties.partitioning.clone(),
+                EmissionType::Incremental,
+                Boundedness::Bounded,
+            ));
+        }
+        self
+    }
+
+    fn decoding(&self, context: Arc<EpochContext>) -> Decoding {
+        Decoding {
+            context,
+            source: self.source,
+            rows: self.rows.clone(),
+            lateness: self.lateness,
+            schema: self.schema(),
+        }
+    }
+}
+
+/// What it takes to decode an epoch's batches.
+#[derive(Debug, Clone)]
+struct Decoding {
+    context: Arc<EpochContext>,
+    source: usize,
+    rows: StreamRows,
+    lateness: Option<Lateness>,
+    schema: SchemaRef,
+}
+
+impl Decoding {
+    async fn decode(self, (number, raw): Numbered) -> Result<RecordBatch> {
+        let made = self.rows.rows(&raw)?;
+        if !made.bad.is_empty() {
+            self.context.leave_bad(self.source, bad_records(self.context.job.as_str(), &raw, &made.bad)?);
+        }
+        if let Some(latest) = made.latest {
+            self.context.leave_latest(self.source, &raw.split, latest);
+        }
+        match self.lateness {
+            Some(lateness) => self.judge(lateness, number, &raw, made).await,
+            None => Ok(made.batch),
+        }
+    }
+
+    async fn judge(&self, lateness: Lateness, number: usize, raw: &RawBatch, made: Rows) -> Result<RecordBatch> {
+        let delay = self.rows.event_time().map_or(0, |time| time.delay_micros);
+        let after = made.latest.map(|latest| latest.saturating_sub(delay));
+        let before = self.context.splits().pass(self.source, &raw.split, number, after).await;
+        let Some(times) = &made.times else { return Ok(made.batch) };
+        let judged = judge(times, &lateness.windows, delay, before, lateness.watermark.is_some());
+        if !judged.late.is_empty() {
+            let late = late_records(self.context.job.as_str(), raw, &made, &judged.late)?;
+            self.context.leave_late(self.source, late);
+        }
+        let mut watermarks = judged.watermarks.map(|w| Arc::new(w) as ArrayRef);
+        let mut batch = made.batch;
+        if let Some(kept) = &judged.kept {
+            batch = take_record_batch(&batch, kept)?;
+            watermarks = watermarks.map(|w| take(&w, kept, None)).transpose()?;
+        }
+        let Some(at) = lateness.watermark else { return Ok(batch) };
+        let rows = batch.num_rows();
+        let mut columns = batch.columns().to_vec();
+        columns.insert(at, watermarks.unwrap_or_else(|| new_null_array(&timestamp_type(), rows)));
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }
 
 impl DisplayAs for EpochSourceExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns: Vec<_> = self.rows.schema().fields().iter().map(|f| f.name().as_str()).collect();
-        write!(f, "EpochSourceExec: table={}, columns=[{}]", self.table, columns.join(", "))
+        let schema = self.schema();
+        let columns: Vec<_> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        write!(f, "EpochSourceExec: table={}, columns=[{}]", self.table, columns.join(", "))?;
+        self.lateness.map_or(Ok(()), |lateness| write!(f, ", late after=[{}]", lateness.windows))
     }
 }
 
@@ -87,29 +187,10 @@ impl ExecutionPlan for EpochSourceExec {
 
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let context = EpochContext::of(&task)?;
-        let (source, rows) = (self.source, self.rows.clone());
-        let decode = move |raw: RawBatch| -> Result<RecordBatch> {
-            let made = rows.rows(&raw)?;
-            if !made.bad.is_empty() {
-                context.leave_bad(source, bad_records(context.job.as_str(), &raw, &made.bad)?);
-            }
-            if let Some(latest) = made.latest {
-                context.leave_latest(source, &raw.split, latest);
-            }
-            Ok(made.batch)
-        };
+        let (decoding, source) = (self.decoding(Arc::clone(&context)), self.source);
         // Taken when first polled: `execute` itself has no effect.
-        let inputs = {
-            let context = EpochContext::of(&task)?;
-            futures::StreamExt::boxed(futures::stream::once(async move { context.take_input(source, partition) }))
-        };
-        let pieces = futures::StreamExt::flat_map(inputs, |batches: Vec<RawBatch>| {
-            futures::stream::iter(batches.into_iter().flat_map(|batch| batch.pieces(PIECE_ROWS)))
-        });
-        let stream = futures::StreamExt::map(pieces, decode);
-        Ok(Box::pin(datafusion::physical_plan::coop::cooperative(RecordBatchStreamAdapter::new(
-            Arc::clone(self.rows.schema()),
-            stream,
-        ))))
+        let inputs = futures::stream::once(async move { context.take_input(source, partition) }).boxed();
+        let stream = inputs.flat_map(futures::stream::iter).then(move |raw| decoding.clone().decode(raw)).boxed();
+        Ok(Box::pin(datafusion::physical_plan::coop::cooperative(RecordBatchStreamAdapter::new(self.schema(), stream))))
     }
 }

@@ -13,11 +13,17 @@
 pub mod epoch;
 pub mod epoch_sink;
 pub mod epoch_source;
+mod late;
+mod split_time;
+pub mod states;
 pub mod stream_rows;
 pub mod stream_scan;
+pub mod window;
 
-pub use epoch::{EpochContext, EpochOutput, OutputSink, OutputWriter, run_epoch};
+pub use epoch::{EpochContext, EpochOutput, EpochTime, OutputSink, OutputWriter, run_epoch};
 pub use epoch_sink::EpochSinkExec;
 pub use epoch_source::EpochSourceExec;
+pub use states::{JobStates, keeps_state};
 pub use stream_rows::{EventTime, StreamRows};
 pub use stream_scan::StreamScanExec;
+pub use window::{WindowAggregateExec, WindowSpec};

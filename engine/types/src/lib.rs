@@ -8,6 +8,7 @@
 //! | [`id`] | jobs, tables, generations, log numbers, epochs, writers |
 //! | [`position`] | where a source stands: splits, positions, cursors |
 //! | [`manifest`] | what one log object says, and the state that a log folds to |
+//! | [`state`] | a job's keyed state: objects, chunks, what still counts |
 //! | [`clock`] | time and randomness, always injected |
 //! | [`error`] | what the caller of a failed operation must do |
 
@@ -16,6 +17,7 @@ pub mod error;
 pub mod id;
 pub mod manifest;
 pub mod position;
+pub mod state;
 
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use error::ErrorKind;

@@ -10,6 +10,7 @@
 
 use crate::id::{Epoch, Generation, JobId, LogNumber, TableId, WriterId};
 use crate::position::{Cursor, Position, SplitId};
+use crate::state::{KeyedState, StateChange};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -171,6 +172,13 @@ pub enum JobEntry {
         /// The number.
         number: LogNumber,
     },
+    /// What a checkpoint changes in the job's keyed state.
+    State(StateChange),
+    /// State objects that have been deleted, after none of their chunks counted any more.
+    StateDeleted {
+        /// Paths relative to the job's state folder.
+        paths: Vec<String>,
+    },
     /// Totals since the job began.
     Counters(Counters),
     /// The job has come to rest: stopped by its owner, or at the end of bounded input.
@@ -202,6 +210,9 @@ pub struct Counters {
     pub rows_read: u64,
     /// Rows that didn't decode, each one a row of `$bad_records`.
     pub rows_bad: u64,
+    /// Rows that came after their windows had closed, each one a row of `$late_records`.
+    #[serde(default)]
+    pub rows_late: u64,
     /// Rows written to the job's target.
     pub rows_written: u64,
     /// Bytes of payload read.
@@ -332,6 +343,9 @@ pub struct JobState {
     /// How far event time is known to have come, in microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<i64>,
+    /// The keyed state of its operators.
+    #[serde(default, skip_serializing_if = "KeyedState::is_empty")]
+    pub state: KeyedState,
     /// Set when the job has come to rest.
     pub finished: Option<String>,
 }
@@ -382,6 +396,8 @@ impl LogState for JobState {
                 self.table_mut(table)?.queued.insert(*number, paths.clone());
             }
             JobEntry::Delivered { table, number } => self.table_mut(table)?.end_delivery(*number)?,
+            JobEntry::State(change) => self.state.apply(change)?,
+            JobEntry::StateDeleted { paths } => self.state.forget(paths)?,
             JobEntry::Counters(counters) => self.counters = *counters,
             JobEntry::Finished { reason } => self.finished = Some(reason.clone()),
         }

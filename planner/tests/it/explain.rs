@@ -125,3 +125,54 @@ async fn unnesting_a_view() {
     let plan = job(sql, &text_target()).await.unwrap();
     assert_eq!(lines(&run(&plan, &["one two", "", "three"]).await), ["one", "two", "", "three"]);
 }
+
+#[tokio::test]
+async fn windows_decode_only_what_they_need() {
+    let time = salamander_connector_api::timestamp_type();
+    let target = target(&[("s", time), ("page", DataType::Utf8View), ("n", DataType::Int64), ("t", DataType::Int64)]);
+    check(
+        "SELECT window.start, page, count(*), sum(n) FILTER (WHERE n < 5) FROM pages GROUP BY window(clicked, \
+         '10 seconds'), page HAVING count(*) > 1",
+        &target,
+        expect![[r#"
+            Projection: __datafusion_extracted_1 AS s, pages.page AS page, count(Int64(1)) AS n, sum(pages.n) FILTER (WHERE pages.n < Int64(5)) AS t
+              Filter: count(Int64(1)) > Int64(1)
+                Projection: get_field(window(pages.clicked,Utf8("10 seconds")), Utf8("start")) AS __datafusion_extracted_1, pages.page, count(Int64(1)), sum(pages.n) FILTER (WHERE pages.n < Int64(5))
+                  WindowAggregate: window=[tumbling 10 s of pages.__event_time], groupBy=[[window, pages.page]], aggr=[[count(Int64(1)), sum(CAST(pages.n AS Int64)) FILTER (WHERE pages.n < Int32(5))]]
+                    SubqueryAlias: pages
+                      Projection: lower(clicks.url) AS page, clicks.n, clicks.at AS __event_time
+                        Filter: clicks.n > Int32(0)
+                          TableScan: clicks projection=[url, at, n]
+
+            EpochSinkExec: target=default.target
+              ProjectionExec: expr=[__datafusion_extracted_1@0 as s, page@1 as page, count(Int64(1))@2 as n, sum(pages.n) FILTER (WHERE pages.n < Int64(5))@3 as t]
+                FilterExec: count(Int64(1))@2 > 1
+                  ProjectionExec: expr=[get_field(window(pages.clicked,Utf8("10 seconds"))@0, start) as __datafusion_extracted_1, page@1 as page, count(Int64(1))@2 as count(Int64(1)), sum(pages.n) FILTER (WHERE pages.n < Int64(5))@3 as sum(pages.n) FILTER (WHERE pages.n < Int64(5))]
+                    WindowAggregateExec: window=[tumbling 10 s of __event_time@2], by=[window, page@0], aggr=[count(Int64(1)), sum(pages.n) FILTER (WHERE pages.n < Int64(5))]
+                      ProjectionExec: expr=[lower(url@0) as page, n@2 as n, at@1 as __event_time]
+                        FilterExec: n@2 > 0
+                          CooperativeExec
+                            EpochSourceExec: table=default.clicks, columns=[url, at, n], late after=[tumbling 10 s]
+        "#]],
+    )
+    .await;
+    check(
+        "SELECT window_start, url, count(*), 0 FROM HOP(TABLE clicks, DESCRIPTOR(at), INTERVAL '5' SECOND, INTERVAL '1' \
+         MINUTE) GROUP BY window_start, window_end, url",
+        &target,
+        expect![[r#"
+            Projection: window_start AS s, clicks.url AS page, count(Int64(1)) AS n, Int64(0) AS t
+              WindowAggregate: window=[hopping 1 min every 5 s of __event_time], groupBy=[[window start, window end, clicks.url]], aggr=[[count(Int64(1))]]
+                Projection: clicks.url, clicks.at AS __event_time, clicks._watermark AS __watermark
+                  TableScan: clicks projection=[url, at, _watermark]
+
+            EpochSinkExec: target=default.target
+              ProjectionExec: expr=[window_start@0 as s, url@2 as page, count(Int64(1))@3 as n, 0 as t]
+                WindowAggregateExec: window=[hopping 1 min every 5 s of __event_time@1], by=[window start, window end, url@0], aggr=[count(Int64(1))]
+                  ProjectionExec: expr=[url@0 as url, at@1 as __event_time, _watermark@2 as __watermark]
+                    CooperativeExec
+                      EpochSourceExec: table=default.clicks, columns=[url, at, _watermark], late after=[hopping 1 min every 5 s]
+        "#]],
+    )
+    .await;
+}

@@ -14,8 +14,6 @@ async fn refusal(sql: &str, target: &JobTarget) -> String {
 #[tokio::test]
 async fn what_needs_state_is_named() {
     let cases = [
-        ("SELECT name FROM events GROUP BY name", "an aggregate (GROUP BY)"),
-        ("SELECT CAST(count(*) AS STRING) FROM events", "an aggregate (GROUP BY)"),
         ("SELECT l.body FROM logs l JOIN other_logs o ON l.body = o.body", "a join"),
         ("SELECT l.body FROM logs l, other_logs o", "a join"),
         ("SELECT body FROM logs ORDER BY body", "ORDER BY"),
@@ -32,8 +30,8 @@ async fn what_needs_state_is_named() {
     ];
     for (sql, part) in cases {
         let expected = format!(
-            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL). Run it as an ordinary \
-             SELECT over the job's table instead"
+            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL) and aggregates by windows \
+             of event time. Run it as an ordinary SELECT over the job's table instead"
         );
         assert_eq!(refusal(sql, &text_target()).await, expected, "{sql}");
     }
@@ -48,6 +46,72 @@ async fn a_table_that_is_no_stream_is_refused() {
     ] {
         let refusal = refusal(sql, &text_target()).await;
         assert!(refusal.contains("which is no stream") && refusal.contains("runs once"), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn aggregates_need_a_window_of_event_time() {
+    let none = "a job's aggregate must have a window of the stream's event time among its keys, else it would never be \
+                complete and its state would grow for ever: write GROUP BY window(ts, '10 seconds'), … with a column ts \
+                that has a WATERMARK, or run it as an ordinary SELECT";
+    let cases = [
+        ("SELECT url FROM clicks GROUP BY url", none),
+        ("SELECT CAST(count(*) AS STRING) FROM clicks", none),
+        (
+            "SELECT name FROM events GROUP BY window(at, '10 seconds'), name",
+            "a job's windows must be over the stream's event time, and at is not it: events has none: declare WATERMARK \
+             FOR at AS at - INTERVAL '10' SECOND in CREATE TABLE",
+        ),
+        (
+            "SELECT url FROM clicks GROUP BY window(seen, '10 seconds'), url",
+            "a job's windows must be over the stream's event time, and seen is not it: the event time of clicks is at",
+        ),
+        (
+            "SELECT url FROM clicks GROUP BY window(date_trunc('minute', at), '10 seconds'), url",
+            "a job's windows must be over the stream's event time itself, not over",
+        ),
+        (
+            "SELECT url FROM clicks GROUP BY window(at, '10 seconds'), window(at, '1 minute'), url",
+            "a job's aggregate can have one kind of windows only",
+        ),
+        (
+            "SELECT url FROM clicks GROUP BY GROUPING SETS ((window(at, '10 seconds'), url))",
+            "a job can't have GROUPING SETS, ROLLUP or CUBE yet: write a job for each grouping",
+        ),
+        (
+            "SELECT array_to_string(array_agg(url ORDER BY n), ',') FROM clicks GROUP BY window(at, '10 seconds')",
+            "a job can't have ORDER BY within array_agg() yet: leave it out, or sort when the target is read",
+        ),
+        (
+            "SELECT max(u) FROM (SELECT window.end AS e, url AS u FROM clicks GROUP BY window(at, '10 seconds'), url) \
+             AS w GROUP BY window(e, '1 minute')",
+            "a job's windows must be over the event time of a stream, not over the result of another aggregate or a join",
+        ),
+        (
+            "SELECT url FROM HOP(TABLE clicks, DESCRIPTOR(at), INTERVAL '5' SECOND, INTERVAL '10' SECOND) \
+             WHERE window_start > to_timestamp('2026-01-01', 'yyyy-MM-dd') GROUP BY window_start, window_end, url",
+            "a job can't filter on windows that overlap before they are aggregated: put the condition into HAVING",
+        ),
+        (
+            "SELECT url FROM clicks GROUP BY window(at, '10 seconds', '20 seconds'), url",
+            "a window's slide must not be longer than its size: rows in between would be in no window",
+        ),
+        (
+            "SELECT url FROM clicks GROUP BY window(at, '1 month'), url",
+            "the size of a window must be a fixed length of time such as '10 seconds' or INTERVAL '1' MINUTE, not 1 month",
+        ),
+        (
+            "SELECT url FROM clicks GROUP BY window(url, '1 minute'), url",
+            "window() takes a TIMESTAMP, not Utf8View: write to_timestamp(…) around it",
+        ),
+        (
+            "SELECT url FROM TUMBLE(TABLE clicks, at, INTERVAL '5' SECOND) GROUP BY window_start, url",
+            "write TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND)",
+        ),
+    ];
+    for (sql, words) in cases {
+        let refusal = refusal(sql, &text_target()).await;
+        assert!(refusal.contains(words), "{sql}:\n{refusal}\n{words}");
     }
 }
 

@@ -4,7 +4,7 @@ use arrow::array::{BinaryViewArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use salamander_connector_api::RawBatch;
-use salamander_operators::{EpochContext, run_epoch};
+use salamander_operators::{EpochContext, EventTime, run_epoch};
 use salamander_planner::{JobPlan, JobTarget, PlanError, Planner, Relation, StreamRelation, Tables, arrow_schema};
 use salamander_sql::{Statement, TableDef, ast::Query};
 use salamander_types::{Epoch, JobId, Position, SplitId, TableId};
@@ -16,6 +16,9 @@ const TABLES: &str = r"
     CREATE TABLE other_logs (body STRING) WITH ('connector' = 'generator', 'format' = 'text');
     CREATE TABLE events (id BIGINT, name STRING, at TIMESTAMP)
         WITH ('connector' = 'generator', 'format' = 'delimited', 'delimiter' = ',');
+    CREATE TABLE clicks (url STRING, at TIMESTAMP, n INT, seen TIMESTAMP, WATERMARK FOR at AS at - INTERVAL '10' SECOND)
+        WITH ('connector' = 'generator', 'format' = 'delimited', 'delimiter' = ',');
+    CREATE VIEW pages AS SELECT lower(url) AS page, at AS clicked, n FROM clicks WHERE n > 0;
     CREATE VIEW words AS SELECT split(body, ' ') AS w FROM logs;
 ";
 
@@ -59,7 +62,11 @@ impl Catalog {
             name: format!("default.{name}"),
             source: salamander_generator::from_options(&BTreeMap::new()).unwrap(),
             decoder: salamander_formats::decoder(format, schema, &options).unwrap(),
-            event_time: None,
+            event_time: connector.watermark.as_ref().map(|watermark| EventTime {
+                column: table.columns.iter().position(|c| c.name == watermark.column).unwrap(),
+                delay_micros: watermark.delay_micros,
+                future_micros: EventTime::FUTURE_MICROS,
+            }),
         };
         self.streams.insert(name, stream);
     }

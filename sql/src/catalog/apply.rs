@@ -207,7 +207,7 @@ impl Catalog {
     fn check_free(&self, name: &TableName) -> Result<(), CatalogError> {
         match name.db.as_ref().and_then(|db| self.find(db, &name.name)) {
             Some(Relation::View(view)) => Err(CatalogError::Exists { what: "view", name: view.name.to_string() }),
-            Some(Relation::Table(table) | Relation::BadRecords(table)) => {
+            Some(Relation::Table(table) | Relation::BadRecords(table) | Relation::LateRecords(table)) => {
                 Err(CatalogError::Exists { what: "table", name: table.def.name.to_string() })
             }
             None => Ok(()),

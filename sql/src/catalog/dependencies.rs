@@ -28,7 +28,7 @@ impl Catalog {
             relations(query).into_iter().map(|name| (name, session_db.clone())).collect();
         while let Some((name, db)) = open.pop() {
             match self.resolve(&name, &db)? {
-                Relation::Table(table) | Relation::BadRecords(table) => {
+                Relation::Table(table) | Relation::BadRecords(table) | Relation::LateRecords(table) => {
                     found.tables.insert(table.id.clone());
                 }
                 Relation::View(view) => {

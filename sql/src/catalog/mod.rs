@@ -27,7 +27,7 @@ pub use dependencies::{Dependencies, relations};
 pub use error::CatalogError;
 pub use ids::{DatabaseId, IdError, JobId, TableId, ViewId};
 pub use plan::{ChangeContext, Planned};
-pub use resolve::{BAD_RECORDS_SUFFIX, Relation};
+pub use resolve::{BAD_RECORDS_SUFFIX, LATE_RECORDS_SUFFIX, Relation};
 
 use crate::error::Position;
 use crate::name::{Name, TableName};

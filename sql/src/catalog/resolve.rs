@@ -5,6 +5,8 @@ use crate::name::{Name, TableName, nearest};
 
 /// What the table of a table's bad records is called: its name and this.
 pub const BAD_RECORDS_SUFFIX: &str = "$bad_records";
+/// What the table of a table's late records is called: its name and this.
+pub const LATE_RECORDS_SUFFIX: &str = "$late_records";
 
 /// What a name in FROM means.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,6 +17,8 @@ pub enum Relation<'a> {
     View(&'a CatalogView),
     /// `table$bad_records`: the rows of that table that didn't decode.
     BadRecords(&'a CatalogTable),
+    /// `table$late_records`: the rows of that table that came after their windows had closed.
+    LateRecords(&'a CatalogTable),
 }
 
 impl Catalog {
@@ -59,6 +63,11 @@ impl Catalog {
                 is: "table of bad records, which the engine keeps",
                 wanted: "table",
             }),
+            Relation::LateRecords(_) => Err(CatalogError::WrongKind {
+                name: name.to_string(),
+                is: "table of late records, which the engine keeps",
+                wanted: "table",
+            }),
         }
     }
 
@@ -69,7 +78,7 @@ impl Catalog {
     pub fn resolve_view(&self, name: &TableName, session_db: &Name) -> Result<&CatalogView, CatalogError> {
         match self.resolve(name, session_db)? {
             Relation::View(view) => Ok(view),
-            Relation::Table(_) | Relation::BadRecords(_) => {
+            Relation::Table(_) | Relation::BadRecords(_) | Relation::LateRecords(_) => {
                 Err(CatalogError::WrongKind { name: name.to_string(), is: "table", wanted: "view" })
             }
         }
@@ -97,7 +106,8 @@ impl Catalog {
         if let Some(found) = self.views.values().find(|view| is(&view.name, name.key())) {
             return Some(Relation::View(found));
         }
-        name.key().strip_suffix(BAD_RECORDS_SUFFIX).and_then(table).map(Relation::BadRecords)
+        let of = |suffix| name.key().strip_suffix(suffix).and_then(table);
+        of(BAD_RECORDS_SUFFIX).map(Relation::BadRecords).or_else(|| of(LATE_RECORDS_SUFFIX).map(Relation::LateRecords))
     }
 
     /// A name that is near: in the same database, else the same name in another.

@@ -242,6 +242,12 @@ const EVENTHUBS: &[OptionSpec] = &[
         Default("2"),
         "How often, in seconds, the end of each partition is asked for: what lag and idleness are judged by.",
     ),
+    OptionSpec::new(
+        "max_time_ahead",
+        Duration,
+        Default("1 hour"),
+        "How far an event's time (`WATERMARK FOR`) may lie after its `_enqueued_time`; beyond it the event is a bad record, so that one wrong clock doesn't close all windows.",
+    ),
     OptionSpec::new("partition_key", Text, Optional, "As a sink: the column whose value is the events' partition key."),
 ];
 

@@ -77,7 +77,7 @@ pub(crate) fn tokenize(piece: &Piece<'_>) -> Result<Vec<TokenWithSpan>, SqlError
 }
 
 fn parse_piece(script: &str, piece: &Piece<'_>) -> Result<Spanned, SqlError> {
-    let tokens = tokenize(piece)?;
+    let tokens = query::without_table_words(tokenize(piece)?);
     query::check_length(&tokens)?;
     let end = tokens.last().map_or(piece.start, |token| position(token.span.end));
     let parser = Parser::new(&DIALECT).with_tokens_with_locations(tokens);

@@ -31,6 +31,34 @@ struct Open {
     opened: usize,
 }
 
+/// Leaves out the word TABLE before the first argument of Flink's window table functions, which sqlparser doesn't know:
+/// `TUMBLE(TABLE t, …)` becomes `TUMBLE(t, …)`. The statement's text stays as it was written.
+pub(super) fn without_table_words(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_word = |token: &Token, wanted: &[&str]| match token {
+        Token::Word(word) if word.quote_style.is_none() => wanted.iter().any(|w| word.value.eq_ignore_ascii_case(w)),
+        _ => false,
+    };
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    // How many of `NAME (` have just gone by.
+    let mut seen = 0;
+    for token in tokens {
+        if !matches!(token.token, Token::Whitespace(_)) {
+            seen = match (seen, &token.token) {
+                (1, Token::LParen) => 2,
+                (2, word) if is_word(word, &["TABLE"]) => 3,
+                (_, word) if is_word(word, &["TUMBLE", "HOP", "CUMULATE"]) => 1,
+                _ => 0,
+            };
+        }
+        if seen == 3 {
+            seen = 0;
+        } else {
+            kept.push(token);
+        }
+    }
+    kept
+}
+
 /// Refuses statements whose syntax tree would be too deep for the stack of those who walk it, or that would take
 /// too long to find wrong.
 pub(super) fn check_length(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {

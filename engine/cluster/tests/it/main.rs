@@ -6,3 +6,4 @@ mod engine;
 mod inserts;
 mod lifecycle;
 mod queries;
+mod windows;

@@ -108,7 +108,7 @@ impl World {
                 self.unwritten = later;
                 let rows: u64 = now.iter().map(|(_, r)| r).sum();
                 let segments = if rows == 0 { vec![] } else { vec![(table(), self.segment(rows, up_to))] };
-                self.step(Event::Written { segments });
+                self.step(Event::Written { segments, state: None });
             }
             Pending::Commit(entries, _) => {
                 for entry in &entries {

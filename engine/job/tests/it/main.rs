@@ -9,6 +9,7 @@
 //! | `backpressure` | a store that doesn't take rows stops the job from taking them |
 //! | `inputs` | identities, gaps, new splits, the end of input |
 //! | `once` | an insert over tables is there whole and once, or not at all; a stopped job goes on, a finished one doesn't |
+//! | `windows` | aggregates by window, over any cutting into epochs and lives: what a batch gives of the same rows |
 //! | `delivery` | a sink outside gets each row at least once, always under the same name |
 
 mod backpressure;
@@ -19,4 +20,5 @@ mod fencing;
 mod inputs;
 mod memory_source;
 mod once;
+mod windows;
 mod world;

@@ -9,10 +9,11 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use salamander_connector_api::{DeliverySink, bad_records_schema};
+use salamander_connector_api::{DeliverySink, bad_records_schema, late_records_schema};
 use salamander_hive::{HiveTable, LiveTable, TableLayout, TableLocation, TableOptions};
 use salamander_job::spec::Target;
 use salamander_job::{Ending, JobEnvironment, JobHandle, JobOptions, JobPhase, JobSpec, JobStatus, SinkTable};
+use salamander_operators::EventTime;
 use salamander_planner::{JobPlan, JobTarget, PlanError, Planner, Relation, StreamRelation, Tables};
 use salamander_types::{Entropy, JobId, SystemClock, SystemEntropy, TableId, WriterId};
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// Where the target's files are.
 pub(crate) const TABLE: &str = "lake/events";
+/// Where the job's keyed state is.
+pub(crate) const STATE: &str = "data/jobs/j1/state";
 const STREAM: &str = "t1";
 
 /// `id | text | day`; every 20th row is one that doesn't decode.
@@ -52,6 +55,29 @@ fn columns() -> Schema {
     ])
 }
 
+/// What a job of a world computes.
+#[derive(Debug, Clone)]
+pub(crate) struct Workload {
+    pub(crate) query: String,
+    pub(crate) stream: Schema,
+    pub(crate) event_time: Option<EventTime>,
+    pub(crate) target: Schema,
+    pub(crate) partitions: Vec<&'static str>,
+}
+
+impl Workload {
+    /// Rows as they come.
+    fn copy() -> Self {
+        Self {
+            query: "SELECT id, text, day FROM events".to_owned(),
+            stream: columns(),
+            event_time: None,
+            target: columns(),
+            partitions: vec!["day"],
+        }
+    }
+}
+
 #[derive(Debug)]
 struct OneStream(StreamRelation);
 
@@ -77,8 +103,7 @@ impl Tables for OneStream {
 /// A plan that runs once.
 pub(crate) async fn once(query: &str) -> JobPlan {
     let target = JobTarget { name: "db.target".to_owned(), schema: Arc::new(columns()), columns: vec![] };
-    let statement = salamander_sql::parse_one(query).unwrap().statement;
-    let salamander_sql::Statement::Query(query) = statement else { panic!("a query") };
+    let query = query_of(query);
     let planner = Planner::try_new(Arc::default(), 2).unwrap();
     planner.insertion(Arc::new(NoTables), "db", &query, &target).await.unwrap()
 }
@@ -105,21 +130,28 @@ impl Tables for NoTables {
     }
 }
 
-async fn plan(source: &MemorySource) -> JobPlan {
-    let options = BTreeMap::from([("delimiter".to_owned(), "|".to_owned())]);
-    let decoder = salamander_formats::decoder("delimited", Arc::new(columns()), &options).unwrap();
+pub(crate) fn query_of(sql: &str) -> Box<salamander_sql::ast::Query> {
+    let salamander_sql::Statement::Query(query) = salamander_sql::parse_one(sql).unwrap().statement else {
+        panic!("a query")
+    };
+    query
+}
+
+async fn plan(source: &MemorySource, workload: &Workload) -> JobPlan {
+    let options = [("delimiter", "|"), ("null_value", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let options = BTreeMap::from(options);
+    let decoder = salamander_formats::decoder("delimited", Arc::new(workload.stream.clone()), &options).unwrap();
     let stream = StreamRelation {
         id: TableId::from_text(STREAM),
         name: "db.events".to_owned(),
         source: Arc::new(source.clone()),
         decoder,
-        event_time: None,
+        event_time: workload.event_time,
     };
-    let target = JobTarget { name: "db.target".to_owned(), schema: Arc::new(columns()), columns: vec![] };
-    let statement = salamander_sql::parse_one("SELECT id, text, day FROM events").unwrap().statement;
-    let salamander_sql::Statement::Query(query) = statement else { panic!("a query") };
+    let schema = Arc::new(workload.target.clone());
+    let target = JobTarget { name: "db.target".to_owned(), schema, columns: vec![] };
     let planner = Planner::try_new(Arc::default(), 2).unwrap();
-    planner.job(Arc::new(OneStream(stream)), "db", &query, &target, 2).await.unwrap()
+    planner.job(Arc::new(OneStream(stream)), "db", &query_of(&workload.query), &target, 2).await.unwrap()
 }
 
 /// Small epochs, checkpoints and rolls all the time.
@@ -136,6 +168,7 @@ pub(crate) fn hurried() -> JobOptions {
 
 /// What outlives processes.
 pub(crate) struct World {
+    workload: Workload,
     pub(crate) source: MemorySource,
     pub(crate) plan: JobPlan,
     pub(crate) options: JobOptions,
@@ -146,10 +179,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new(source: MemorySource, seed: u64) -> Self {
-        let plan = plan(&source).await;
+        Self::with(source, seed, Workload::copy()).await
+    }
+
+    pub(crate) async fn with(source: MemorySource, seed: u64, workload: Workload) -> Self {
+        let plan = plan(&source, &workload).await;
         let table =
             TableOptions { roll_size: 20_000, roll_interval: Duration::from_millis(15), ..TableOptions::default() };
-        Self { source, plan, options: hurried(), table, entropy: Arc::new(SystemEntropy::seeded(seed)), sink: None }
+        let entropy = Arc::new(SystemEntropy::seeded(seed));
+        Self { workload, source, plan, options: hurried(), table, entropy, sink: None }
     }
 
     pub(crate) fn random(&self, below: u64) -> u64 {
@@ -187,7 +225,10 @@ impl World {
 
     pub(crate) fn job(&self, store: Arc<dyn ObjectStore>) -> (Arc<JobSpec>, JobEnvironment) {
         let target = match &self.sink {
-            None => Target::Table(self.sink_table(&store, "t2", TABLE, &columns(), &["day"])),
+            None => {
+                let Workload { target, partitions, .. } = &self.workload;
+                Target::Table(self.sink_table(&store, "t2", TABLE, target, partitions))
+            }
             Some(sink) => Target::Delivery {
                 outbox: self.sink_table(&store, "t2", TABLE, &columns(), &[]),
                 sink: Arc::clone(sink),
@@ -195,18 +236,23 @@ impl World {
         };
         let bad = self.sink_table(&store, "t1bad", "data/bad", &bad_records_schema(), &[]);
         let bad_records = self.plan.inputs.iter().map(|input| (input.stream.id.clone(), bad.clone())).collect();
+        let late = self.sink_table(&store, "t1late", "data/late", &late_records_schema(), &[]);
+        let late_records =
+            if self.plan.keeps_state { BTreeMap::from([(TableId::from_text(STREAM), late)]) } else { BTreeMap::new() };
         let spec = JobSpec {
             id: JobId::from_text("j1"),
             name: "ingest".to_owned(),
-            sql: "INSERT INTO target SELECT id, text, day FROM events".to_owned(),
+            sql: format!("INSERT INTO target {}", self.workload.query),
             plan: self.plan.clone(),
             target,
             bad_records,
+            late_records,
             options: self.options.clone(),
         };
         let environment = JobEnvironment {
             store,
             log_folder: Path::parse("data/jobs/j1/log").unwrap(),
+            state_folder: Path::parse(STATE).unwrap(),
             writer: WriterId::fresh(self.entropy.as_ref()),
             clock: Arc::new(SystemClock::default()),
             entropy: self.entropy.clone(),
@@ -234,6 +280,16 @@ impl Process {
     /// The ids that the engine's own readers see now, sorted.
     pub(crate) async fn live_ids(&self) -> Vec<i64> {
         ids(&read(self.live(), "SELECT id FROM t").await)
+    }
+
+    /// Rows of the target as text, sorted.
+    pub(crate) async fn target_rows(&self, sql: &str) -> Vec<String> {
+        lines(&read(self.live(), sql).await)
+    }
+
+    /// Rows of `$late_records` as text, sorted.
+    pub(crate) async fn late_rows(&self, sql: &str) -> Vec<String> {
+        lines(&read(&self.handle.spec().late_records[&TableId::from_text(STREAM)].live, sql).await)
     }
 
     /// The rows of `$bad_records` as `split number: reason`, sorted.
@@ -278,6 +334,20 @@ async fn read(live: &Arc<LiveTable>, sql: &str) -> Vec<RecordBatch> {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
     context.register_table("t", Arc::new(HiveTable::latest(Arc::clone(live)))).unwrap();
     context.sql(sql).await.unwrap().collect().await.unwrap()
+}
+
+/// Rows as text, sorted.
+pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
+    use arrow::util::display::{ArrayFormatter, FormatOptions};
+    let options = FormatOptions::default().with_null("NULL");
+    let mut lines = Vec::new();
+    for batch in batches {
+        let columns: Vec<_> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
+        let line = |row| columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join("|");
+        lines.extend((0..batch.num_rows()).map(line));
+    }
+    lines.sort();
+    lines
 }
 
 fn ids(batches: &[RecordBatch]) -> Vec<i64> {

@@ -1,0 +1,154 @@
+//! Windowed aggregates end to end: a job's table holds what the same SELECT gives, in both spellings; late rows are a
+//! table; a job that is stopped and one whose input has ended.
+
+use crate::engine::*;
+use std::fmt::Write;
+
+/// Columns of the target, and the query.
+const QUERIES: &[(&str, &str)] = &[
+    (
+        "window_start TIMESTAMP, name STRING, n BIGINT, mean DOUBLE",
+        "SELECT window.start AS window_start, name, count(*) AS n, avg(score) AS mean FROM typed \
+         GROUP BY window(at, '10 seconds'), name",
+    ),
+    (
+        "s TIMESTAMP, e TIMESTAMP, n BIGINT",
+        "SELECT window.start, window.end, count(*) FROM typed GROUP BY window(at, '1 minute')",
+    ),
+    (
+        "n BIGINT, s TIMESTAMP, share DOUBLE",
+        "SELECT count(*), window.start, sum(CASE WHEN score > 6 THEN 1 ELSE 0 END) / count(*) FROM typed \
+         WHERE name IS NOT NULL GROUP BY window(at, '30 seconds', '10 seconds'), upper(name) \
+         HAVING count(*) > 1 AND max(score) > 2",
+    ),
+    (
+        "s TIMESTAMP, n BIGINT, names BIGINT, high BIGINT",
+        "SELECT window_start, count(*), count(DISTINCT name), count(*) FILTER (WHERE score > 6) \
+         FROM TUMBLE(TABLE typed, DESCRIPTOR(at), INTERVAL '10' SECOND) GROUP BY window_start, window_end",
+    ),
+    (
+        "s TIMESTAMP, e TIMESTAMP, name STRING, least DOUBLE, deviation DOUBLE",
+        "SELECT window_start, window_end, name, min(score), round(stddev(score), 9) \
+         FROM TABLE(HOP(TABLE typed, DESCRIPTOR(at), INTERVAL '7' SECOND, INTERVAL '20' SECOND)) AS h \
+         WHERE score < 11 GROUP BY window_start, window_end, name",
+    ),
+    (
+        "s TIMESTAMP, e TIMESTAMP, n BIGINT",
+        "SELECT window_start, window_end, count(*) FROM CUMULATE(TABLE typed, DESCRIPTOR(at), INTERVAL '10' SECOND, \
+         INTERVAL '1' MINUTE) GROUP BY window_start, window_end",
+    ),
+    (
+        "s TIMESTAMP, k STRING, total DOUBLE, half DOUBLE",
+        "SELECT w.start, k, sum(score), round(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY score), 9) FROM windowed GROUP BY w, k",
+    ),
+    (
+        "s TIMESTAMP, n BIGINT, last DOUBLE",
+        "SELECT window.start, count(*), max(x) FROM (SELECT at, score AS x FROM typed WHERE id % 2 = 0 UNION ALL \
+         SELECT at, -score AS x FROM typed) AS both GROUP BY window(at, '10 seconds')",
+    ),
+    // Without an aggregate: a row for each window.
+    (
+        "id BIGINT, s TIMESTAMP",
+        "SELECT id, window_start FROM HOP(TABLE typed, DESCRIPTOR(at), INTERVAL '5' SECOND, INTERVAL '10' SECOND)",
+    ),
+    (
+        "id BIGINT, e TIMESTAMP",
+        "SELECT id, window(at, '1 minute').end FROM typed WHERE window(at, '1 minute').start IS NOT NULL",
+    ),
+];
+
+/// `id,name,score,at`: times go on, some fall back by less than the watermark's delay.
+fn lines(ids: std::ops::Range<u64>) -> String {
+    let mut text = String::new();
+    for id in ids {
+        let second = 100 + id / 3 - (id % 7) / 2;
+        let name = if id % 13 == 3 { String::new() } else { format!("name {} of the long ones", id % 5) };
+        let _ = writeln!(text, "{id},{name},{}.5,2026-11-24T10:{:02}:{:02}.25", id % 11, second / 60, second % 60);
+    }
+    text
+}
+
+async fn prepare(engine: &Engine) {
+    engine.append("typed1.csv", &lines(0..1_500));
+    engine.append("typed2.csv", &lines(500..900));
+    let typed = engine.path("in/typed*");
+    for sql in [
+        format!(
+            "CREATE TABLE typed (id BIGINT, name STRING, score DOUBLE, at TIMESTAMP, WATERMARK FOR at AS at - INTERVAL \
+             '5' SECOND) WITH ('connector' = 'files', 'path' = '{typed}', 'format' = 'delimited', 'delimiter' = ',', \
+             'null_value' = '')"
+        ),
+        "CREATE VIEW windowed AS SELECT window(at, '20 seconds') AS w, lower(name) AS k, score FROM typed".to_owned(),
+    ] {
+        engine.rows(&sql).await;
+    }
+}
+
+async fn compare(engine: &Engine) {
+    for (i, (columns, query)) in QUERIES.iter().enumerate() {
+        let place = engine.path(&format!("table{i}"));
+        engine.rows(&format!("CREATE EXTERNAL TABLE out{i} ({columns}) STORED AS PARQUET LOCATION '{place}'")).await;
+        engine.rows(&format!("CREATE JOB job{i} AS INSERT INTO out{i} {query}")).await;
+    }
+    for (i, (_, query)) in QUERIES.iter().enumerate() {
+        assert_eq!(engine.wait_for_state(&format!("job{i}"), "finished").await, "all input has been read");
+        let (found, expected) = (engine.sorted(&format!("SELECT * FROM out{i}")).await, engine.sorted(query).await);
+        assert!(expected.len() > 5, "{query}: {expected:?}");
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jobs_windows_are_those_of_the_select() {
+    let engine = Engine::with(|options| salamander_cluster::HeadOptions { epoch_rows: 97, ..options }).await;
+    prepare(&engine).await;
+    compare(&engine).await;
+    assert_eq!(engine.value("SELECT count(*) FROM typed$late_records").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_large_epochs_on_several_partitions() {
+    let engine = Engine::with(|options| salamander_cluster::HeadOptions { job_partitions: 3, ..options }).await;
+    prepare(&engine).await;
+    compare(&engine).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_rows_are_a_table_and_open_windows_survive_a_restart() {
+    let engine = Engine::start().await;
+    engine.append("rows.csv", "1,2026-11-24T10:00:01\n2,2026-11-24T10:00:02\n");
+    let (rows, place) = (engine.path("in/rows.csv"), engine.path("counts"));
+    for sql in [
+        format!(
+            "CREATE TABLE rows (id BIGINT, ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '2' SECOND) WITH ('connector' \
+             = 'files', 'path' = '{rows}', 'format' = 'delimited', 'delimiter' = ',', 'null_value' = '', 'follow' = 'true')"
+        ),
+        format!("CREATE EXTERNAL TABLE counts (s TIMESTAMP, n BIGINT) STORED AS PARQUET LOCATION '{place}'"),
+        "CREATE JOB counting AS INSERT INTO counts SELECT window.start, count(*) FROM rows GROUP BY window(ts, '10 seconds')"
+            .to_owned(),
+    ] {
+        engine.rows(&sql).await;
+    }
+    engine.append("rows.csv", "3,2026-11-24T10:00:13\n");
+    engine.wait_for_rows("counts", 1).await;
+    assert_eq!(engine.rows("SELECT * FROM counts").await, ["2026-11-24T10:00:00Z | 2"]);
+    // Late, without a time, and in time.
+    engine.append("rows.csv", "4,2026-11-24T10:00:03\n5,\n6,2026-11-24T10:00:15\n");
+    engine.wait_for_rows("rows$late_records", 2).await;
+    assert_eq!(
+        engine
+            .sorted("SELECT _sequence_number, CAST(body AS STRING), event_time, watermark FROM rows$late_records")
+            .await,
+        ["3 | 4,2026-11-24T10:00:03 | 2026-11-24T10:00:03Z | 2026-11-24T10:00:11Z", "4 | 5, | NULL | NULL"]
+    );
+    engine.head.shutdown().await;
+    let another = engine.another().await;
+    another.append("rows.csv", "7,2026-11-24T10:00:23\n");
+    another.wait_for_rows("counts", 2).await;
+    assert_eq!(another.sorted("SELECT * FROM counts").await, ["2026-11-24T10:00:00Z | 2", "2026-11-24T10:00:10Z | 2"]);
+    let late = another.rows("SHOW JOBS").await;
+    assert!(late[0].contains("counting"), "{late:?}");
+    // What is still open stays open when a job is stopped.
+    another.rows("STOP JOB counting").await;
+    assert_eq!(another.value("SELECT count(*) FROM counts").await, "2");
+}

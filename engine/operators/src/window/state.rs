@@ -1,0 +1,252 @@
+//! What a window aggregate holds between epochs: live accumulators by pane, and which windows are to be emitted.
+//!
+//! Rows since the last checkpoint are in live accumulators, one set a plan partition and bucket; older ones are chunks
+//! in the job's state store. A bucket is a pane. Where rows can be in several windows, a row that came when some of its
+//! windows had closed is kept apart, in a bucket whose tag says from which window on it counts: so what a window holds
+//! does not depend on when it is emitted.
+//!
+//! While windows close, other plan partitions may be taking rows: those rows are in no window that closes now, since the
+//! source has already kept apart or put aside whatever was behind the job's watermark.
+
+use super::aggregation::{Aggregation, Evaluated};
+use super::groups::Groups;
+use super::spec::Window;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{cast, max, min, take};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use datafusion::common::Result;
+use parking_lot::Mutex;
+use salamander_state::{ChunkId, StateStore};
+use salamander_types::state::Bucket;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A bucket with so many chunks is looked at for merging.
+const CHUNKS: usize = 8;
+
+/// The state of one window aggregate of a job.
+#[derive(Debug)]
+pub(crate) struct WindowState {
+    operator: String,
+    aggregation: Arc<Aggregation>,
+    /// By plan partition.
+    live: Vec<Mutex<BTreeMap<Bucket, Groups>>>,
+}
+
+/// A window that has closed, and what it is made of.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) window: Window,
+    pub(crate) live: Vec<Groups>,
+    pub(crate) chunks: Vec<RecordBatch>,
+}
+
+/// Rows of a batch, by where they belong.
+enum Spread {
+    One(Bucket),
+    Several(BTreeMap<Bucket, Vec<u32>>),
+}
+
+impl WindowState {
+    pub(crate) fn new(operator: String, aggregation: Arc<Aggregation>, partitions: usize) -> Self {
+        let live = (0..partitions.max(1)).map(|_| Mutex::default()).collect();
+        Self { operator, aggregation, live }
+    }
+
+    /// Takes a batch of rows of a plan partition.
+    pub(crate) fn add(&self, partition: usize, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let spread = self.spread(batch)?;
+        let rows = self.aggregation.evaluate(batch)?;
+        let mut live = self.live[partition].lock();
+        match spread {
+            Spread::One(bucket) => self.groups_of(&mut live, bucket)?.update(&rows),
+            Spread::Several(parts) => parts.into_iter().try_for_each(|(bucket, indices)| {
+                self.groups_of(&mut live, bucket)?.update(&rows.part(&UInt32Array::from(indices))?)
+            }),
+        }
+    }
+
+    fn groups_of<'a>(&self, live: &'a mut BTreeMap<Bucket, Groups>, bucket: Bucket) -> Result<&'a mut Groups> {
+        use std::collections::btree_map::Entry;
+        Ok(match live.entry(bucket) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.aggregation.groups()?),
+        })
+    }
+
+    /// Finds the bucket of each row. Rows without a time are in none, as in Spark.
+    fn spread(&self, batch: &RecordBatch) -> Result<Spread> {
+        let (windows, rows) = (self.aggregation.windows, batch.num_rows());
+        let times = micros(&self.aggregation.time.evaluate(batch)?.into_array(rows)?)?;
+        let watermarks = self.aggregation.watermark.as_ref();
+        let watermarks = watermarks.map(|w| micros(&w.evaluate(batch)?.into_array(rows)?)).transpose()?;
+        let (times, watermarks) =
+            (times.as_primitive::<Int64Type>(), watermarks.as_ref().map(|w| w.as_primitive::<Int64Type>()));
+        if let (0, Some(first), Some(last)) = (times.null_count(), min(times), max(times)) {
+            let start = windows.pane_of(first);
+            let open = watermarks.and_then(max).is_none_or(|w| windows.first_end_after(start, i64::MIN) > Some(w));
+            if start == windows.pane_of(last) && open {
+                return Ok(Spread::One(Bucket::at(start)));
+            }
+        }
+        let mut parts: BTreeMap<Bucket, Vec<u32>> = BTreeMap::new();
+        for row in 0..rows {
+            if times.is_null(row) {
+                continue;
+            }
+            let start = windows.pane_of(times.value(row));
+            let before = watermarks.filter(|w| w.is_valid(row)).map(|w| w.value(row));
+            if let Some(bucket) = self.bucket(start, before) {
+                parts.entry(bucket).or_default().push(u32::try_from(row).unwrap_or(u32::MAX));
+            }
+        }
+        Ok(Spread::Several(parts))
+    }
+
+    /// Where a row of this pane belongs that came at this watermark; nowhere if all its windows had closed.
+    fn bucket(&self, start: i64, watermark: Option<i64>) -> Option<Bucket> {
+        let windows = self.aggregation.windows;
+        let (first, Some(watermark)) = (windows.first_end_after(start, i64::MIN), watermark) else {
+            return Some(Bucket::at(start));
+        };
+        let open = windows.first_end_after(start, watermark)?;
+        let tag = if Some(open) == first { 0 } else { open.saturating_sub(start) };
+        Some(Bucket { start, tag })
+    }
+
+    /// When the next window ends that holds rows, of those that end after `closed`.
+    pub(crate) fn next_close(&self, store: &StateStore, closed: Option<i64>) -> Option<i64> {
+        let stored = store.buckets(&self.operator).next();
+        let live = self.live.iter().filter_map(|l| l.lock().keys().next().copied()).min();
+        let first = stored.into_iter().chain(live).min()?;
+        self.aggregation.windows.first_end_after(first.start, closed.unwrap_or(i64::MIN))
+    }
+
+    /// Takes out what the windows are made of that end after `closed` and not after `watermark`. Panes that no later
+    /// window needs are dropped.
+    pub(crate) fn close(&self, store: &Mutex<StateStore>, closed: Option<i64>, watermark: i64) -> Result<Vec<Closing>> {
+        let mut live: Vec<_> = self.live.iter().map(Mutex::lock).collect();
+        let mut store = store.lock();
+        let mut buckets: BTreeSet<Bucket> = live.iter().flat_map(|l| l.keys().copied()).collect();
+        buckets.extend(store.buckets(&self.operator));
+        let mut windows: BTreeMap<Window, Closing> = BTreeMap::new();
+        for bucket in buckets {
+            let closing = self.closing(bucket, closed, watermark);
+            let gone = self.aggregation.windows.last_end(bucket.start) <= watermark;
+            if closing.is_empty() && !gone {
+                continue;
+            }
+            let groups = live.iter_mut().filter_map(|l| l.remove(&bucket));
+            let mut chunks: Vec<_> = store.chunks(&self.operator, bucket).map(|(_, chunk)| chunk.clone()).collect();
+            if let (true, [window]) = (gone, closing.as_slice()) {
+                let closing = closing_of(&mut windows, *window);
+                closing.live.extend(groups);
+                closing.chunks.append(&mut chunks);
+            } else {
+                for groups in groups.filter(|g| g.len() > 0) {
+                    let chunk = self.aggregation.chunk(groups)?;
+                    if !gone {
+                        store.append(&self.operator, bucket, chunk.clone());
+                    }
+                    chunks.push(chunk);
+                }
+                closing.iter().for_each(|w| closing_of(&mut windows, *w).chunks.extend(chunks.iter().cloned()));
+            }
+            if gone {
+                store.drop_bucket(&self.operator, bucket);
+            }
+        }
+        Ok(windows.into_values().collect())
+    }
+
+    /// The windows of a bucket that close.
+    fn closing(&self, bucket: Bucket, closed: Option<i64>, watermark: i64) -> Vec<Window> {
+        let windows = self.aggregation.windows.windows_of(bucket.start);
+        windows
+            .skip_while(|w| closed.is_some_and(|c| w.end <= c))
+            .skip_while(|w| w.end.saturating_sub(bucket.start) < bucket.tag)
+            .take_while(|w| w.end <= watermark)
+            .collect()
+    }
+
+    /// Turns all live accumulators into chunks, and merges chunks where a bucket has many.
+    pub(crate) fn freeze(&self, store: &mut StateStore) -> Result<()> {
+        for live in &self.live {
+            for (bucket, groups) in std::mem::take(&mut *live.lock()) {
+                if groups.len() > 0 {
+                    store.append(&self.operator, bucket, self.aggregation.chunk(groups)?);
+                }
+            }
+        }
+        let buckets: Vec<_> = store.buckets(&self.operator).collect();
+        buckets.into_iter().try_for_each(|bucket| self.compact(store, bucket))
+    }
+
+    /// Merges the newest chunks of a bucket, as many as are not much larger than what came after them: each row is
+    /// merged a number of times that grows with the logarithm of the bucket.
+    fn compact(&self, store: &mut StateStore, bucket: Bucket) -> Result<()> {
+        let chunks: Vec<(ChunkId, RecordBatch)> =
+            store.chunks(&self.operator, bucket).map(|(id, chunk)| (id, chunk.clone())).collect();
+        if chunks.len() < CHUNKS {
+            return Ok(());
+        }
+        let (mut from, mut rows) = (chunks.len(), 0);
+        while from > 0 && (rows == 0 || chunks[from - 1].1.num_rows() <= 2 * rows) {
+            from -= 1;
+            rows += chunks[from].1.num_rows();
+        }
+        let merged = &chunks[from..];
+        if merged.len() < 2 {
+            return Ok(());
+        }
+        let mut groups = self.aggregation.groups()?;
+        merged.iter().try_for_each(|(_, chunk)| groups.merge(chunk))?;
+        let ids: Vec<_> = merged.iter().map(|(id, _)| *id).collect();
+        store.replace(&self.operator, bucket, &ids, self.aggregation.chunk(groups)?);
+        Ok(())
+    }
+
+    /// Checks restored chunks.
+    pub(crate) fn check(&self, store: &StateStore) -> Result<()> {
+        for bucket in store.buckets(&self.operator) {
+            for (_, chunk) in store.chunks(&self.operator, bucket) {
+                self.aggregation.check_state(&self.operator, chunk.schema_ref())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn closing_of(windows: &mut BTreeMap<Window, Closing>, window: Window) -> &mut Closing {
+    windows.entry(window).or_insert_with(|| Closing { window, live: Vec::new(), chunks: Vec::new() })
+}
+
+/// A TIMESTAMP column as microseconds.
+fn micros(times: &ArrayRef) -> Result<ArrayRef> {
+    let unit = match times.data_type() {
+        DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        other => other.clone(),
+    };
+    Ok(cast(&cast(times, &unit)?, &DataType::Int64)?)
+}
+
+impl Evaluated {
+    /// Some of the rows.
+    fn part(&self, rows: &UInt32Array) -> Result<Self> {
+        let column = |column: &ArrayRef| Ok(take(column, rows, None)?);
+        let columns = |columns: &Vec<ArrayRef>| columns.iter().map(column).collect::<Result<Vec<_>>>();
+        let filter = |filter: &Option<arrow::array::BooleanArray>| match filter {
+            Some(filter) => Ok(Some(take(filter, rows, None)?.as_boolean().clone())),
+            None => Ok(None),
+        };
+        Ok(Self {
+            keys: columns(&self.keys)?,
+            arguments: self.arguments.iter().map(columns).collect::<Result<_>>()?,
+            filters: self.filters.iter().map(filter).collect::<Result<_>>()?,
+            rows: rows.len(),
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! Windows of event time: their two spellings, and what becomes of them in a batch query and in a job.
+//!
+//! ```text
+//!   GROUP BY window(ts, '1 minute', '10 seconds')   ─┐ syntax: both become
+//!   FROM HOP(TABLE t, DESCRIPTOR(ts), …)            ─┘ calls of window(…) ─▶ LogicalPlan
+//!
+//!   batch:  explode ─▶ one row for each of a row's windows ─▶ DataFusion's own aggregate
+//!   job:    continuous ─▶ WindowAggregate (panes, state) for aggregates; explode for what is left
+//! ```
+//!
+//! The same query gives the same rows either way. `window(…)` of a tumbling window is an ordinary function; of windows
+//! that overlap it only stands for them until one of the two rewrites has replaced it.
+
+mod carry;
+mod continuous;
+mod explode;
+mod functions;
+mod node;
+mod syntax;
+
+pub(crate) use continuous::make_continuous;
+pub(crate) use explode::explode;
+pub(crate) use functions::register;
+pub(crate) use node::WindowPlanner;
+pub(crate) use syntax::rewrite_syntax;

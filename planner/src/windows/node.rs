@@ -1,0 +1,200 @@
+//! A job's windowed aggregate as a plan node: logical, and how it becomes physical.
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::{DFSchemaRef, Result, internal_err};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+use salamander_operators::window::{Aggregation, WindowFunction, WindowKey};
+use salamander_operators::{WindowAggregateExec, WindowSpec};
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// A grouping key, in the order of the output.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Hash)]
+pub(crate) enum Key {
+    Window,
+    Start,
+    End,
+    Expression(Expr),
+}
+
+/// An aggregate by windows of event time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WindowAggregate {
+    pub(crate) operator: String,
+    pub(crate) windows: WindowSpec,
+    pub(crate) time: Expr,
+    pub(crate) watermark: Option<Expr>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) functions: Vec<Expr>,
+    pub(crate) input: LogicalPlan,
+    pub(crate) schema: DFSchemaRef,
+}
+
+impl Hash for WindowAggregate {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.operator, self.windows, &self.time, &self.watermark).hash(state);
+        (&self.keys, &self.functions, &self.input).hash(state);
+    }
+}
+
+impl PartialOrd for WindowAggregate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        match self.operator.partial_cmp(&other.operator) {
+            Some(Ordering::Equal) if self != other => None,
+            order => order,
+        }
+    }
+}
+
+impl UserDefinedLogicalNodeCore for WindowAggregate {
+    fn name(&self) -> &str {
+        "WindowAggregate"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        let keys = self.keys.iter().filter_map(|key| match key {
+            Key::Expression(expression) => Some(expression.clone()),
+            _ => None,
+        });
+        let time = std::iter::once(&self.time).chain(&self.watermark).cloned();
+        time.chain(keys).chain(self.functions.iter().cloned()).collect()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = self.keys.iter().map(|key| match key {
+            Key::Window => "window".to_owned(),
+            Key::Start => "window start".to_owned(),
+            Key::End => "window end".to_owned(),
+            Key::Expression(expression) => expression.to_string(),
+        });
+        let functions = self.functions.iter().map(ToString::to_string);
+        write!(
+            f,
+            "WindowAggregate: window=[{} of {}], groupBy=[[{}]], aggr=[[{}]]",
+            self.windows,
+            self.time,
+            keys.collect::<Vec<_>>().join(", "),
+            functions.collect::<Vec<_>>().join(", ")
+        )
+    }
+
+    fn with_exprs_and_inputs(&self, expressions: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let mut expressions = expressions.into_iter().map(Expr::unalias);
+        let mut new = self.clone();
+        let (Some(time), Some(input)) = (expressions.next(), inputs.pop()) else {
+            return internal_err!("WindowAggregate lacks its time or input");
+        };
+        new.time = time;
+        new.input = input;
+        if let Some(watermark) = &mut new.watermark {
+            *watermark = expressions.next().unwrap_or_else(|| watermark.clone());
+        }
+        let own = new.keys.iter_mut().filter(|key| matches!(key, Key::Expression(_)));
+        for (key, expression) in own.zip(expressions.by_ref()) {
+            *key = Key::Expression(expression);
+        }
+        for (function, expression) in new.functions.iter_mut().zip(expressions) {
+            *function = expression;
+        }
+        Ok(new)
+    }
+
+    fn necessary_children_exprs(&self, _: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let expressions = UserDefinedLogicalNodeCore::expressions(self);
+        let columns = expressions.iter().flat_map(Expr::column_refs);
+        let mut indices: Vec<_> =
+            columns.filter_map(|column| self.input.schema().maybe_index_of_column(column)).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        Some(vec![indices])
+    }
+}
+
+/// Makes physical plans of the nodes here.
+#[derive(Debug)]
+pub(crate) struct WindowPlanner;
+
+#[async_trait]
+impl ExtensionPlanner for WindowPlanner {
+    async fn plan_extension(
+        &self,
+        _: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _: &[&LogicalPlan],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        context: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let (Some(node), [input]) = (node.as_any().downcast_ref::<WindowAggregate>(), inputs) else {
+            return Ok(None);
+        };
+        let lowering = Lowering { node, input, session, context };
+        let aggregation = Aggregation {
+            windows: node.windows,
+            time: lowering.expression(&node.time)?,
+            watermark: node.watermark.as_ref().map(|w| lowering.expression(w)).transpose()?,
+            keys: node.keys.iter().map(|key| lowering.key(key)).collect::<Result<_>>()?,
+            functions: node
+                .functions
+                .iter()
+                .zip(lowering.names())
+                .map(|(f, name)| lowering.function(f, name))
+                .collect::<Result<_>>()?,
+            schema: Arc::new(node.schema.as_arrow().clone()),
+        };
+        let operator = node.operator.clone();
+        Ok(Some(Arc::new(WindowAggregateExec::new(operator, Arc::new(aggregation), Arc::clone(input)))))
+    }
+}
+
+/// What it takes to make expressions physical.
+struct Lowering<'a> {
+    node: &'a WindowAggregate,
+    input: &'a Arc<dyn ExecutionPlan>,
+    session: &'a dyn Session,
+    context: &'a PhysicalPlanningContext,
+}
+
+impl Lowering<'_> {
+    fn expression(&self, expression: &Expr) -> Result<Arc<dyn PhysicalExpr>> {
+        create_physical_expr(expression, self.node.input.schema(), self.session.execution_props(), self.context)
+    }
+
+    fn key(&self, key: &Key) -> Result<WindowKey> {
+        Ok(match key {
+            Key::Window => WindowKey::Window,
+            Key::Start => WindowKey::Start,
+            Key::End => WindowKey::End,
+            Key::Expression(expression) => WindowKey::Expression(self.expression(expression)?),
+        })
+    }
+
+    /// Names of the functions' columns.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.node.schema.fields().iter().skip(self.node.keys.len()).map(|field| field.name().as_str())
+    }
+
+    fn function(&self, function: &Expr, name: &str) -> Result<WindowFunction> {
+        let (logical, physical) = (self.node.input.schema(), self.input.schema());
+        let props = self.session.execution_props();
+        let lowered = LoweredAggregateBuilder::new(function, logical, &physical, props, self.context);
+        let lowered = lowered.with_name(name).build()?;
+        Ok(WindowFunction { function: lowered.aggregate, filter: lowered.filter })
+    }
+}
