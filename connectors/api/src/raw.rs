@@ -67,9 +67,7 @@ impl RawBatch {
         let size = rows.max(1);
         let whole = self.len() <= size;
         let starts = (0..self.len()).step_by(size);
-        let pieces =
-            starts.map(move |from| if whole { self.clone() } else { self.slice(from, size.min(self.len() - from)) });
-        pieces
+        starts.map(move |from| if whole { self.clone() } else { self.slice(from, size.min(self.len() - from)) })
     }
 }
 

@@ -18,6 +18,7 @@ mod encoding;
 pub mod error;
 pub mod inputs;
 mod keyed_state;
+mod pace;
 pub mod protocol;
 pub mod run;
 pub mod spec;
