@@ -1,0 +1,115 @@
+"""The users' analyses (docs/examples/realtime-logs/analyses.sql) as jobs over generated lines: what the jobs have written is what the same
+query gives as an ordinary SELECT over the stream, and what a few lines of Python count in the lines themselves."""
+
+import collections
+import datetime
+import json
+import re
+import subprocess
+import time
+
+import pytest
+from processes import ROOT, SALAMANDER, TARGET, Process
+
+SCRIPT = ROOT / "docs/examples/realtime-logs/analyses.sql"
+LINES = 20_000
+
+
+def statements(folder, lines):
+    """The script's statements, reading a file and writing below a folder."""
+    script = re.sub(r"--[^\n]*", "", SCRIPT.read_text())
+    script = re.sub(r"abfss://lake@account.dfs.core.windows.net", str(folder), script)
+    source = f"'connector' = 'files', 'path' = '{lines}', 'format' = 'delimited'"
+    script = re.sub(r"'connector' = 'eventhubs'.*?'format' = 'delimited'", source, script, flags=re.S)
+    return [statement.strip() for statement in script.split(";") if statement.strip()]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("analyses")
+    lines = folder / "lines.log"
+    subprocess.run([TARGET / "examples/write_lines", "--rows", str(LINES), "--seed", "7", "--out", lines], check=True)
+    server = Process(SALAMANDER, "server", "--data-dir", folder / "data", "--listen-flight", "127.0.0.1:0", "--listen-eventhubs", "127.0.0.1:0")
+    address = server.start()["flight"]
+
+    def sql(text):
+        done = subprocess.run(
+            [SALAMANDER, "sql", "--server", f"grpc://{address}", "--format", "json", "-e", text], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{text}\n{done.stderr}"
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    queries = {}
+    for statement in statements(folder / "tables", lines):
+        sql(statement)
+        job = re.match(r"CREATE JOB (\w+) AS\s+INSERT INTO \w+\s+(.*)", statement, re.S)
+        if job:
+            queries[job[1]] = job[2]
+    deadline = time.monotonic() + 60
+    while any(row["state"] != "finished" for row in sql("SHOW JOBS")):
+        assert time.monotonic() < deadline, sql("SHOW JOBS")
+        time.sleep(0.2)
+    yield sql, queries, lines.read_text().splitlines()
+    server.kill()
+
+
+def parsed(lines):
+    """(time, fields) of each line, labels cut off."""
+    for line in lines:
+        fields = line.split(" | ")
+        yield datetime.datetime.fromisoformat(fields[0]), fields
+
+
+def window(time, seconds):
+    return time - (time - datetime.datetime(1970, 1, 1)) % datetime.timedelta(seconds=seconds)
+
+
+def test_every_job_gives_what_the_query_gives(run):
+    sql, queries, _ = run
+    assert len(queries) == 9
+    for name, query in queries.items():
+        expected = sorted((tuple(row.values()) for row in sql(query)), key=str)
+        found = sorted((tuple(row.values()) for row in sql(f"SELECT * FROM {name}")), key=str)
+        assert found, name
+        assert len(found) == len(expected), name
+        for a, b in zip(found, expected):
+            # Percentiles come from sketches, whose result depends a little on the order in which they are merged.
+            tolerance = 0.03 if name == "latency_per_url" else 1e-6
+            assert all(x == y or x == pytest.approx(y, rel=tolerance) for x, y in zip(a, b)), (name, a, b)
+    assert sql('SELECT count(*) AS n FROM "logs$late_records"') == [{"n": 0}]
+
+
+def test_counts_are_those_of_the_lines(run):
+    sql, _, lines = run
+    requests, errors, users = collections.Counter(), collections.Counter(), collections.defaultdict(set)
+    for at, fields in parsed(lines):
+        start = window(at, 10)
+        requests[start, fields[7]] += 1
+        errors[start, fields[7]] += fields[1] == "ERROR"
+        users[start].add(fields[4])
+    at = lambda row: datetime.datetime.fromisoformat(row["window_start"]).replace(tzinfo=None)
+    rows = sql("SELECT window_start, url, requests, errors FROM anomalies_per_url")
+    assert {(at(row), row["url"]): row["requests"] for row in rows} == dict(requests)
+    assert {(at(row), row["url"]): row["errors"] for row in rows} == dict(errors)
+    rows = sql("SELECT window_start, active_users FROM system_state")
+    assert {at(row): row["active_users"] for row in rows} == {start: len(names) for start, names in users.items()}
+
+
+def test_percentiles_are_near_the_true_ones(run):
+    sql, _, lines = run
+    times = collections.defaultdict(list)
+    for at, fields in parsed(lines):
+        times[window(at, 10), fields[7]].append(float(fields[11].removeprefix("Response Time: ").removesuffix("s")))
+    rows = sql("SELECT window_start, window_end, url, requests, p50_s, p99_s, slowest_s FROM latency_per_url")
+    checked = 0
+    for row in rows:
+        begin = datetime.datetime.fromisoformat(row["window_start"]).replace(tzinfo=None)
+        panes = [begin + datetime.timedelta(seconds=10 * i) for i in range(6)]
+        values = sorted(v for pane in panes for v in times.get((pane, row["url"]), []))
+        assert row["requests"] == len(values)
+        assert row["slowest_s"] == pytest.approx(values[-1])
+        if len(values) >= 200:
+            low, high = values[int(len(values) * 0.48)], values[int(len(values) * 0.52)]
+            assert low <= row["p50_s"] <= high, row
+            checked += 1
+    assert checked
