@@ -175,6 +175,16 @@ pub struct Insert {
 pub enum Show {
     /// `SHOW JOBS`.
     Jobs,
+    /// `SHOW STATE [job]`: what the operators of jobs keep.
+    State {
+        /// Only this job, if given.
+        job: Option<Name>,
+    },
+    /// `SHOW WATERMARKS [job]`: how far event time has come in each split, and which of them hold it.
+    Watermarks {
+        /// Only this job, if given.
+        job: Option<Name>,
+    },
     /// `SHOW DATABASES [LIKE 'pattern']`.
     Databases {
         /// Only names like this, if given (see [`like`]).

@@ -50,7 +50,7 @@ fn words_that_are_no_statements() {
           |
         1 | GRANT SELECT ON t TO x
           | ^
-          = hint: supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | JOB, DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS, DESCRIBE, START JOB, STOP JOB, USE, SET"#]],
+          = hint: supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | JOB, DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS | STATE | WATERMARKS, DESCRIBE, START JOB, STOP JOB, USE, SET"#]],
     );
     check(
         "42",
@@ -60,7 +60,7 @@ fn words_that_are_no_statements() {
           |
         1 | 42
           | ^
-          = hint: supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | JOB, DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS, DESCRIBE, START JOB, STOP JOB, USE, SET"#]],
+          = hint: supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | JOB, DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS | STATE | WATERMARKS, DESCRIBE, START JOB, STOP JOB, USE, SET"#]],
     );
 }
 
@@ -240,7 +240,7 @@ fn inserts_and_jobs() {
     check(
         "SHOW JOB",
         expect![[r#"
-        error: expected JOBS, TABLES, DATABASES, PARTITIONS or CREATE TABLE, found 'JOB'
+        error: expected JOBS, STATE, WATERMARKS, TABLES, DATABASES, PARTITIONS or CREATE TABLE, found 'JOB'
          --> line 1, column 6
           |
         1 | SHOW JOB

@@ -17,6 +17,7 @@ pub mod head;
 mod inserts;
 mod jobs;
 pub mod memory;
+mod progress;
 mod queries;
 mod relations;
 mod service;

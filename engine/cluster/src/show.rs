@@ -17,12 +17,12 @@ fn wanted(pattern: Option<&String>, name: &str) -> bool {
 }
 
 /// Microseconds since 1970 as people read them.
-fn timestamp(micros: i64) -> String {
+pub(crate) fn timestamp(micros: i64) -> String {
     let time = chrono::DateTime::from_timestamp_micros(micros);
     time.map_or_else(|| micros.to_string(), |t| t.format("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }
 
-fn count(number: u64) -> Option<i64> {
+pub(crate) fn count(number: u64) -> Option<i64> {
     i64::try_from(number).ok()
 }
 
@@ -35,6 +35,8 @@ impl Head {
     ) -> Result<Vec<Column>, HeadError> {
         match show {
             Show::Jobs => Ok(self.show_jobs(catalog)),
+            Show::State { job } => self.show_state(catalog, job.as_ref()),
+            Show::Watermarks { job } => self.show_watermarks(catalog, job.as_ref()),
             Show::Databases { like } => {
                 let names = catalog.databases().map(|d| d.name.to_string()).filter(|n| wanted(like.as_ref(), n));
                 let mut names: Vec<_> = names.map(Some).collect();

@@ -32,3 +32,4 @@ pub use run::{INSERTED, STOPPED, reopen};
 pub use spec::{JobEnvironment, JobOptions, JobSpec, SinkTable};
 pub use status::{JobPhase, JobStatus};
 pub use supervisor::JobHandle;
+pub use watermarks::SplitTime;

@@ -379,11 +379,11 @@ impl Tenure {
         if idle_changed {
             effects.extend(self.protocol.step(Event::EventTime(self.watermarks.entries())));
         }
-        let state_bytes = self.keyed.states().bytes();
+        let (state, splits) = (self.keyed.states().describe(self.keyed.closed()), self.watermarks.describe());
         self.status.update(|s| {
             s.lag_rows = lag;
             s.watermark = watermark.filter(|at| *at != END).or(s.watermark);
-            s.state_bytes = state_bytes;
+            (s.state, s.splits) = (state, splits);
         });
         effects.extend(self.protocol.step(Event::Due));
         self.carry_out(effects)
@@ -445,10 +445,11 @@ impl Tenure {
         if !self.watermarks.any() {
             return Vec::new();
         }
+        let now = self.environment.clock.now_micros();
         for input in &self.spec.plan.inputs {
             for ((scan, split), latest) in &output.latest {
                 if input.scans.contains(scan) {
-                    self.watermarks.observe(&input.stream.id, split, *latest);
+                    self.watermarks.observe(&input.stream.id, split, *latest, now);
                 }
             }
         }

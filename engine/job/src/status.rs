@@ -1,6 +1,8 @@
 //! What a job shows of itself.
 
+use crate::watermarks::SplitTime;
 use parking_lot::Mutex;
+use salamander_operators::OperatorState;
 use salamander_types::manifest::Counters;
 use salamander_types::{Epoch, ErrorKind, Generation, LogNumber};
 use std::sync::Arc;
@@ -47,8 +49,10 @@ pub struct JobStatus {
     pub lag_rows: Option<u64>,
     /// How far event time is known to have come, in microseconds since 1970; none without `WATERMARK FOR`.
     pub watermark: Option<i64>,
-    /// Bytes of keyed state as of the last checkpoint.
-    pub state_bytes: usize,
+    /// What its operators keep, as of the last checkpoint.
+    pub state: Vec<OperatorState>,
+    /// How far event time has come in each split, as of the last checkpoint.
+    pub splits: Vec<SplitTime>,
     /// How long the last epoch took, in microseconds.
     pub epoch_micros: u64,
     /// How often a generation has failed.

@@ -21,6 +21,25 @@ struct SourceTime {
     idle: BTreeSet<SplitId>,
     /// All splits that are being read.
     attached: BTreeSet<SplitId>,
+    /// When each split's watermark last moved, as far as this generation knows; microseconds since 1970.
+    moved_at: BTreeMap<SplitId, i64>,
+}
+
+/// How far event time has come in one split of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitTime {
+    /// The source table.
+    pub table: TableId,
+    /// The split.
+    pub split: SplitId,
+    /// Its watermark, in microseconds since 1970; none before its first row.
+    pub watermark: Option<i64>,
+    /// At its end and silent: it doesn't hold the job's watermark.
+    pub idle: bool,
+    /// The job's watermark can't move on before this one's does.
+    pub holds: bool,
+    /// When its watermark last moved, as far as this generation knows; microseconds since 1970.
+    pub moved_at: Option<i64>,
 }
 
 /// The watermarks of a job. Sources without a `WATERMARK FOR` have none, and don't count.
@@ -40,7 +59,7 @@ impl Watermarks {
                 delay_micros: time.delay_micros,
                 splits: known.watermarks,
                 idle: known.idle,
-                attached: BTreeSet::new(),
+                ..SourceTime::default()
             };
             (table.clone(), source)
         });
@@ -52,13 +71,35 @@ impl Watermarks {
         !self.sources.is_empty()
     }
 
-    /// A split has given rows, the latest of them at this time.
-    pub(crate) fn observe(&mut self, table: &TableId, split: &SplitId, latest: i64) {
+    /// A split has given rows, the latest of them at this time. `now` is the clock's, for people.
+    pub(crate) fn observe(&mut self, table: &TableId, split: &SplitId, latest: i64, now: i64) {
         let Some(source) = self.sources.get_mut(table) else { return };
         let watermark = latest.saturating_sub(source.delay_micros);
-        let known = source.splits.entry(split.clone()).or_insert(watermark);
-        *known = watermark.max(*known);
+        let known = source.splits.get(split).copied();
+        if known.is_none_or(|known| known < watermark) {
+            source.splits.insert(split.clone(), watermark);
+            source.moved_at.insert(split.clone(), now);
+        }
         source.idle.remove(split);
+    }
+
+    /// The splits that are being read, and which of them hold the job's watermark.
+    pub(crate) fn describe(&self) -> Vec<SplitTime> {
+        let awake = |source: &SourceTime, split: &SplitId| !source.idle.contains(split);
+        let all =
+            || self.sources.iter().flat_map(|(table, source)| source.attached.iter().map(move |s| (table, source, s)));
+        // None, a split without rows, is less than any watermark.
+        let least =
+            all().filter(|(_, source, split)| awake(source, split)).map(|(_, s, split)| s.splits.get(split)).min();
+        let of = |(table, source, split): (&TableId, &SourceTime, &SplitId)| SplitTime {
+            table: table.clone(),
+            split: split.clone(),
+            watermark: source.splits.get(split).copied(),
+            idle: !awake(source, split),
+            holds: awake(source, split) && Some(source.splits.get(split)) == least,
+            moved_at: source.moved_at.get(split).copied(),
+        };
+        all().map(of).collect()
     }
 
     /// Which splits are being read, and which of them are idle. True if the idle ones have changed.
@@ -130,17 +171,33 @@ mod tests {
     fn the_least_split_holds_the_job_unless_it_is_idle() {
         let (table, mut marks) = two_splits();
         marks.set_splits(&table, &[(split("0"), false), (split("1"), false)]);
-        marks.observe(&table, &split("0"), 100);
+        marks.observe(&table, &split("0"), 100, 1);
         assert_eq!(marks.advance(), None, "a split without rows that is not idle holds the watermark");
-        marks.observe(&table, &split("1"), 50);
+        marks.observe(&table, &split("1"), 50, 2);
         assert_eq!(marks.advance(), Some(40));
         assert!(marks.set_splits(&table, &[(split("0"), false), (split("1"), true)]));
         assert_eq!(marks.advance(), Some(90));
         // A waking split doesn't take it back.
-        marks.observe(&table, &split("1"), 60);
+        marks.observe(&table, &split("1"), 60, 3);
         assert_eq!(marks.advance(), Some(90));
-        marks.observe(&table, &split("0"), 20);
+        marks.observe(&table, &split("0"), 20, 4);
         assert_eq!(marks.advance(), Some(90), "late rows change nothing");
+    }
+
+    #[test]
+    fn who_holds_the_watermark() {
+        let (table, mut marks) = two_splits();
+        marks.set_splits(&table, &[(split("0"), false), (split("1"), false)]);
+        marks.observe(&table, &split("0"), 100, 7);
+        let shown = |marks: &Watermarks| -> Vec<_> {
+            marks.describe().into_iter().map(|s| (s.watermark, s.idle, s.holds, s.moved_at)).collect()
+        };
+        assert_eq!(shown(&marks), [(Some(90), false, false, Some(7)), (None, false, true, None)]);
+        marks.observe(&table, &split("1"), 50, 8);
+        marks.observe(&table, &split("1"), 45, 9);
+        assert_eq!(shown(&marks), [(Some(90), false, false, Some(7)), (Some(40), false, true, Some(8))]);
+        marks.set_splits(&table, &[(split("0"), false), (split("1"), true)]);
+        assert_eq!(shown(&marks), [(Some(90), false, true, Some(7)), (Some(40), true, false, Some(8))]);
     }
 
     #[test]
@@ -148,7 +205,7 @@ mod tests {
         use salamander_types::manifest::LogState;
         let (table, mut marks) = two_splits();
         marks.set_splits(&table, &[(split("0"), false), (split("1"), true)]);
-        marks.observe(&table, &split("0"), 100);
+        marks.observe(&table, &split("0"), 100, 1);
         marks.advance();
         let mut state = JobState::default();
         for entry in marks.entries() {

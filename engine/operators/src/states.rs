@@ -9,6 +9,25 @@ use salamander_state::{Delta, StateStore};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// What one operator keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorState {
+    /// Its id in the plan.
+    pub operator: String,
+    /// What it does, as in EXPLAIN.
+    pub what: String,
+    /// Panes that hold rows.
+    pub panes: usize,
+    /// Groups, counted once for each pane and each part of it that isn't merged yet.
+    pub groups: u64,
+    /// Bytes in memory of the part that has been through a checkpoint.
+    pub bytes: usize,
+    /// Where the oldest pane begins, in microseconds since 1970.
+    pub oldest: Option<i64>,
+    /// When the next window that holds rows ends.
+    pub next_end: Option<i64>,
+}
+
 /// The states of a job's operators, by operator id. One per generation; every epoch's context holds it.
 #[derive(Debug, Default)]
 pub struct JobStates {
@@ -70,9 +89,10 @@ impl JobStates {
         Ok(store.checkpoint(path))
     }
 
-    /// Bytes of the state as of the last checkpoint.
-    pub fn bytes(&self) -> usize {
-        self.store.lock().bytes()
+    /// What each operator keeps. Windows that end by `closed` have been emitted.
+    pub fn describe(&self, closed: Option<i64>) -> Vec<OperatorState> {
+        let store = self.store.lock();
+        self.windows.values().map(|window| window.describe(&store, closed)).collect()
     }
 }
 

@@ -112,7 +112,7 @@ const VERBS: [&str; 14] = [
 
 /// What is supported, for errors about what isn't.
 const SUPPORTED: &str = "supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | JOB, \
-DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS, DESCRIBE, START JOB, STOP JOB, USE, SET";
+DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS | STATE | WATERMARKS, DESCRIBE, START JOB, STOP JOB, USE, SET";
 
 impl StatementParser<'_> {
     fn statement(&mut self) -> Result<Statement, SqlError> {

@@ -4,6 +4,7 @@ use sqlparser::tokenizer::Token;
 
 use super::{SUPPORTED, StatementParser};
 use crate::error::SqlError;
+use crate::name::Name;
 use crate::statement::{Show, Statement};
 
 impl StatementParser<'_> {
@@ -37,6 +38,10 @@ impl StatementParser<'_> {
         self.expect(&["SHOW"])?;
         let show = if self.eat(&["JOBS"]) {
             Show::Jobs
+        } else if self.eat(&["STATE"]) {
+            Show::State { job: self.job_if_any()? }
+        } else if self.eat(&["WATERMARKS"]) {
+            Show::Watermarks { job: self.job_if_any()? }
         } else if self.eat(&["DATABASES"]) || self.eat(&["SCHEMAS"]) {
             Show::Databases { like: self.like()? }
         } else if self.eat(&["TABLES"]) {
@@ -47,9 +52,13 @@ impl StatementParser<'_> {
         } else if self.eat(&["CREATE", "TABLE"]) || self.eat(&["CREATE", "VIEW"]) {
             Show::CreateTable { table: self.table_name("a table")? }
         } else {
-            return Err(self.unexpected("JOBS, TABLES, DATABASES, PARTITIONS or CREATE TABLE"));
+            return Err(self.unexpected("JOBS, STATE, WATERMARKS, TABLES, DATABASES, PARTITIONS or CREATE TABLE"));
         };
         Ok(Statement::Show(show))
+    }
+
+    fn job_if_any(&mut self) -> Result<Option<Name>, SqlError> {
+        if matches!(self.peek(), Token::EOF | Token::SemiColon) { Ok(None) } else { self.name("a job").map(Some) }
     }
 
     /// `[LIKE] 'pattern'`.

@@ -148,6 +148,28 @@ async fn late_rows_are_a_table_and_open_windows_survive_a_restart() {
     assert_eq!(another.sorted("SELECT * FROM counts").await, ["2026-11-24T10:00:00Z | 2", "2026-11-24T10:00:10Z | 2"]);
     let late = another.rows("SHOW JOBS").await;
     assert!(late[0].contains("counting"), "{late:?}");
+    // Status follows with the checkpoint. Row 7 waits for the end of its window.
+    let begun = std::time::Instant::now();
+    let state = loop {
+        let state = another.rows("SHOW STATE counting").await;
+        if state.iter().any(|row| row.ends_with("10:00:20.000 | 2026-11-24 10:00:30.000")) {
+            break state;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{state:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    let cells: Vec<&str> = state[0].split(" | ").collect();
+    assert_eq!((state.len(), cells[0], cells[3], cells[4]), (1, "counting", "1", "1"), "{state:?}");
+    let marks = another.rows("SHOW WATERMARKS").await;
+    let cells: Vec<&str> = marks[0].split(" | ").collect();
+    assert_eq!(cells[..3], ["counting", "2026-11-24 10:00:21.000", "default.rows"], "{marks:?}");
+    assert_eq!(cells[4], "2026-11-24 10:00:21.000");
+    match cells[5] {
+        "holds" => assert_eq!(cells[7], "2026-11-24 10:00:30.000"),
+        // After five seconds of silence.
+        standing => assert_eq!((standing, cells[7]), ("idle", "NULL")),
+    }
+    assert!(another.error("SHOW STATE nobody").await.contains("there is no job nobody"));
     // What is still open stays open when a job is stopped.
     another.rows("STOP JOB counting").await;
     assert_eq!(another.value("SELECT count(*) FROM counts").await, "2");

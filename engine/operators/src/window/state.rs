@@ -11,6 +11,7 @@
 use super::aggregation::{Aggregation, Evaluated};
 use super::groups::Groups;
 use super::spec::Window;
+use crate::states::OperatorState;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, max, min, take};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
@@ -123,6 +124,30 @@ impl WindowState {
         let live = self.live.iter().filter_map(|l| l.lock().keys().next().copied()).min();
         let first = stored.into_iter().chain(live).min()?;
         self.aggregation.windows.first_end_after(first.start, closed.unwrap_or(i64::MIN))
+    }
+
+    pub(crate) fn describe(&self, store: &StateStore, closed: Option<i64>) -> OperatorState {
+        let mut panes: BTreeSet<Bucket> = store.buckets(&self.operator).collect();
+        let (mut groups, mut bytes) = (0, 0);
+        for bucket in &panes {
+            for (_, chunk) in store.chunks(&self.operator, *bucket) {
+                groups += chunk.num_rows() as u64;
+                bytes += chunk.get_array_memory_size();
+            }
+        }
+        for live in self.live.iter().map(Mutex::lock) {
+            groups += live.values().map(|g| g.len() as u64).sum::<u64>();
+            panes.extend(live.keys());
+        }
+        OperatorState {
+            operator: self.operator.clone(),
+            what: format!("aggregate by window, {}", self.aggregation.windows),
+            groups,
+            bytes,
+            oldest: panes.first().map(|bucket| bucket.start),
+            panes: panes.len(),
+            next_end: self.next_close(store, closed),
+        }
     }
 
     /// Takes out what the windows are made of that end after `closed` and not after `watermark`. Panes that no later
