@@ -84,8 +84,8 @@ impl StateFolder {
     async fn read_object(&self, object: &StateObject) -> Result<BTreeMap<(String, u32), RecordBatch>, StateError> {
         let place = self.object(&object.path);
         let fail = |source| StateError::Store { path: object.path.clone(), source };
-        let mut ranges = vec![0..HEADER];
-        ranges.extend(object.live().map(|(_, chunk)| chunk.offset..chunk.offset + chunk.bytes));
+        let chunks = object.live().map(|(_, chunk)| chunk.offset..chunk.offset + chunk.bytes);
+        let ranges: Vec<_> = std::iter::once(0..HEADER).chain(chunks).collect();
         // The store fetches together what lies close together.
         let parts = self.store.get_ranges(&place, &ranges).await.map_err(fail)?;
         let mut parts = parts.into_iter();
