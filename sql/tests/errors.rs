@@ -253,7 +253,7 @@ fn views() {
     check(
         "CREATE MATERIALIZED VIEW errors AS SELECT count(*) FROM logs",
         expect![[r#"
-        error: CREATE MATERIALIZED VIEW is not supported yet: it arrives with streaming aggregation
+        error: CREATE MATERIALIZED VIEW is not supported yet: it arrives with updating results
          --> line 1, column 8
           |
         1 | CREATE MATERIALIZED VIEW errors AS SELECT count(*) FROM logs

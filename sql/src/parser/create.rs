@@ -21,7 +21,7 @@ impl StatementParser<'_> {
         }
         if self.eat(&["MATERIALIZED", "VIEW"]) {
             self.create_view(or_replace)?;
-            return Err(SqlError::new(kind_at, "CREATE MATERIALIZED VIEW is not supported yet: it arrives with streaming aggregation")
+            return Err(SqlError::new(kind_at, "CREATE MATERIALIZED VIEW is not supported yet: it arrives with updating results")
                 .with_hint("write CREATE JOB … AS INSERT INTO … for rows without aggregates, or a CREATE VIEW that is computed when it is read"));
         }
         if self.eat(&["DATABASE"]) || self.eat(&["SCHEMA"]) {

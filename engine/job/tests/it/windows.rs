@@ -300,3 +300,38 @@ async fn windows_close_while_the_job_runs_and_their_state_goes() {
     assert_eq!(status.phase, JobPhase::Finished("stopped".to_owned()));
     assert_eq!(status.committed.rows_written, 3);
 }
+
+/// A silent split doesn't hold the windows of the others; its rows are judged by the job's watermark when it wakes.
+#[tokio::test]
+async fn a_silent_split_does_not_hold_windows_open() {
+    let world = World::with(MemorySource::new(false), 1, workload("window(ts, '10 seconds')")).await;
+    let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+    let row = |second: i64| {
+        let time = Some(BEGIN + second * SECOND);
+        Row { time, key: Some("k".to_owned()), number: 1, before: None }.line()
+    };
+    world.source.append("a", [row(1), row(40)]);
+    world.source.append("b", [row(2)]);
+    let process = world.start(Arc::clone(&store));
+    process.wait("read", |s| s.committed.rows_read == 3).await;
+    assert_eq!(process.handle.status().counters.rows_written, 0, "split b holds the window");
+    // Split a goes on for longer than it takes to become idle.
+    let begun = std::time::Instant::now();
+    let mut second = 40;
+    while process.handle.status().counters.rows_written == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        second += 1;
+        world.source.append("a", [row(second)]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(process.target_rows("SELECT rows FROM t WHERE starts = TIMESTAMP '2026-11-25T00:00:00Z'").await, ["2"]);
+    world.source.append("b", [row(3), row(second)]);
+    let status = process.wait("read", |s| s.committed.rows_late == 1).await;
+    assert_eq!(status.failures, 0, "{status:?}");
+    process.kill().await;
+    // What was idle and how far time had come is known to the next process.
+    let process = world.start(store);
+    process.wait("running", |s| s.phase == JobPhase::Running).await;
+    world.source.append("b", [row(4)]);
+    process.wait("read", |s| s.committed.rows_late == 2).await;
+}
