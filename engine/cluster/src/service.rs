@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use salamander_serve::{SchemaInfo, Session, StatementError, StatementService, TableFilter, TableInfo};
-use salamander_sql::{Show, Statement, TableName};
+use salamander_sql::{Statement, TableName};
 use std::sync::Arc;
 
 /// The one catalog's name, as clients see it.
@@ -24,13 +24,7 @@ impl Head {
                 Arc::clone(plan.schema().inner())
             }
             // These change nothing: their answer is the surest way to its schema.
-            Statement::Show(
-                show @ (Show::Jobs
-                | Show::Databases { .. }
-                | Show::Tables { .. }
-                | Show::CreateTable { .. }
-                | Show::Partitions { .. }),
-            ) => schema(&self.show(&catalog, &database, show).await?),
+            Statement::Show(show) => schema(&self.show(&catalog, &database, show).await?),
             Statement::Describe { name, extended } => {
                 schema(&self.describe_table(&catalog, &database, name, *extended).await?)
             }
