@@ -33,8 +33,8 @@ STORED AS PARQUET LOCATION 'abfss://lake@account.dfs.core.windows.net/latency_pe
 
 CREATE JOB latency_per_url AS
 INSERT INTO latency_per_url
-SELECT window.start, window.end, url, count(*), avg(response_time), approx_percentile_cont(response_time, 0.5),
-       approx_percentile_cont(response_time, 0.95), approx_percentile_cont(response_time, 0.99), max(response_time)
+SELECT window.start, window.end, url, count(*), avg(response_time), approx_percentile(response_time, 0.5),
+       approx_percentile(response_time, 0.95), approx_percentile(response_time, 0.99), max(response_time)
 FROM logs
 GROUP BY window(ts, '1 minute', '10 seconds'), url;
 
