@@ -3,13 +3,11 @@ query gives as an ordinary SELECT over the stream, and what a few lines of Pytho
 
 import collections
 import datetime
-import json
 import re
 import subprocess
-import time
 
 import pytest
-from processes import ROOT, SALAMANDER, TARGET, Process
+from processes import ROOT, TARGET, server, sql, wait_until
 
 SCRIPT = ROOT / "docs/examples/realtime-logs/analyses.sql"
 LINES = 20_000
@@ -29,28 +27,21 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("analyses")
     lines = folder / "lines.log"
     subprocess.run([TARGET / "examples/write_lines", "--rows", str(LINES), "--seed", "7", "--out", lines], check=True)
-    server = Process(SALAMANDER, "server", "--data-dir", folder / "data", "--listen-flight", "127.0.0.1:0", "--listen-eventhubs", "127.0.0.1:0")
-    address = server.start()["flight"]
+    running = server(folder / "data")
+    address = running.start()["flight"]
 
-    def sql(text):
-        done = subprocess.run(
-            [SALAMANDER, "sql", "--server", f"grpc://{address}", "--format", "json", "-e", text], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{text}\n{done.stderr}"
-        return [json.loads(line) for line in done.stdout.splitlines()]
+    def ask(text):
+        return sql(address, text)
 
     queries = {}
     for statement in statements(folder / "tables", lines):
-        sql(statement)
+        ask(statement)
         job = re.match(r"CREATE JOB (\w+) AS\s+INSERT INTO \w+\s+(.*)", statement, re.S)
         if job:
             queries[job[1]] = job[2]
-    deadline = time.monotonic() + 60
-    while any(row["state"] != "finished" for row in sql("SHOW JOBS")):
-        assert time.monotonic() < deadline, sql("SHOW JOBS")
-        time.sleep(0.2)
-    yield sql, queries, lines.read_text().splitlines()
-    server.kill()
+    wait_until(lambda: all(row["state"] == "finished" for row in ask("SHOW JOBS")), 60, "all jobs have read everything")
+    yield ask, queries, lines.read_text().splitlines()
+    running.stop()
 
 
 def parsed(lines):
@@ -65,22 +56,22 @@ def window(time, seconds):
 
 
 def test_every_job_gives_what_the_query_gives(run):
-    sql, queries, _ = run
+    ask, queries, _ = run
     assert len(queries) == 9
     for name, query in queries.items():
-        expected = sorted((tuple(row.values()) for row in sql(query)), key=str)
-        found = sorted((tuple(row.values()) for row in sql(f"SELECT * FROM {name}")), key=str)
+        expected = sorted((tuple(row.values()) for row in ask(query)), key=str)
+        found = sorted((tuple(row.values()) for row in ask(f"SELECT * FROM {name}")), key=str)
         assert found, name
         assert len(found) == len(expected), name
         for a, b in zip(found, expected):
             # Percentiles come from sketches, whose result depends a little on the order in which they are merged.
             tolerance = 0.03 if name == "latency_per_url" else 1e-6
             assert all(x == y or x == pytest.approx(y, rel=tolerance) for x, y in zip(a, b)), (name, a, b)
-    assert sql('SELECT count(*) AS n FROM "logs$late_records"') == [{"n": 0}]
+    assert ask('SELECT count(*) AS n FROM "logs$late_records"') == [{"n": 0}]
 
 
 def test_counts_are_those_of_the_lines(run):
-    sql, _, lines = run
+    ask, _, lines = run
     requests, errors, users = collections.Counter(), collections.Counter(), collections.defaultdict(set)
     for at, fields in parsed(lines):
         start = window(at, 10)
@@ -88,19 +79,19 @@ def test_counts_are_those_of_the_lines(run):
         errors[start, fields[7]] += fields[1] == "ERROR"
         users[start].add(fields[4])
     at = lambda row: datetime.datetime.fromisoformat(row["window_start"]).replace(tzinfo=None)
-    rows = sql("SELECT window_start, url, requests, errors FROM anomalies_per_url")
+    rows = ask("SELECT window_start, url, requests, errors FROM anomalies_per_url")
     assert {(at(row), row["url"]): row["requests"] for row in rows} == dict(requests)
     assert {(at(row), row["url"]): row["errors"] for row in rows} == dict(errors)
-    rows = sql("SELECT window_start, active_users FROM system_state")
+    rows = ask("SELECT window_start, active_users FROM system_state")
     assert {at(row): row["active_users"] for row in rows} == {start: len(names) for start, names in users.items()}
 
 
 def test_percentiles_are_near_the_true_ones(run):
-    sql, _, lines = run
+    ask, _, lines = run
     times = collections.defaultdict(list)
     for at, fields in parsed(lines):
         times[window(at, 10), fields[7]].append(float(fields[11].removeprefix("Response Time: ").removesuffix("s")))
-    rows = sql("SELECT window_start, window_end, url, requests, p50_s, p99_s, slowest_s FROM latency_per_url")
+    rows = ask("SELECT window_start, window_end, url, requests, p50_s, p99_s, slowest_s FROM latency_per_url")
     checked = 0
     for row in rows:
         begin = datetime.datetime.fromisoformat(row["window_start"]).replace(tzinfo=None)
