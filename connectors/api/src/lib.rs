@@ -12,7 +12,6 @@ pub mod decode;
 pub mod raw;
 pub mod sink;
 pub mod source;
-#[cfg(feature = "test-support")]
 pub mod testing;
 
 pub use decode::{BadRow, Decoded, Decoder, DecoderError};

@@ -14,12 +14,12 @@ use salamander_types::manifest::{JobEntry, JobState, LogState, TableState};
 use salamander_types::{Epoch, Generation, JobId, SystemEntropy, TableId};
 use std::sync::Arc;
 
-pub fn timestamp() -> DataType {
+pub(crate) fn timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
 /// One column of each type that SQL declares, and two partition columns.
-pub fn schema() -> SchemaRef {
+pub(crate) fn schema() -> SchemaRef {
     let field = |name: &str, data_type| Field::new(name, data_type, true);
     Arc::new(Schema::new(vec![
         field("text", DataType::Utf8View),
@@ -38,21 +38,21 @@ pub fn schema() -> SchemaRef {
     ]))
 }
 
-pub fn layout_of(store: Arc<dyn ObjectStore>, root: &str, options: TableOptions) -> Arc<TableLayout> {
+pub(crate) fn layout_of(store: Arc<dyn ObjectStore>, root: &str, options: TableOptions) -> Arc<TableLayout> {
     let location = TableLocation { store, root: object_store::path::Path::parse(root).unwrap() };
     let partition = ["date".to_owned(), "hour".to_owned()];
     let layout = TableLayout::new(TableId::from_text("t1"), "db.logs", location, &schema(), &partition, options);
     Arc::new(layout.unwrap())
 }
 
-pub fn layout() -> Arc<TableLayout> {
+pub(crate) fn layout() -> Arc<TableLayout> {
     layout_of(Arc::new(InMemory::new()), "lake/logs", TableOptions::default())
 }
 
 /// One row's raw material.
-pub type Row = (Option<String>, u8, Option<i64>, Option<bool>, Option<u8>);
+pub(crate) type Row = (Option<String>, u8, Option<i64>, Option<bool>, Option<u8>);
 
-pub fn rows() -> impl Strategy<Value = Vec<Row>> {
+pub(crate) fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (
         proptest::option::weighted(0.9, "[a-zé\u{0} ]{0,40}"),
         any::<u8>(),
@@ -64,7 +64,7 @@ pub fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// A batch of rows, in all types; the partition is derived from the last part of the row.
-pub fn batch(rows: &[Row]) -> RecordBatch {
+pub(crate) fn batch(rows: &[Row]) -> RecordBatch {
     let numbers = || rows.iter().map(|r| r.2);
     let columns: Vec<ArrayRef> = vec![
         Arc::new(StringViewArray::from_iter(rows.iter().map(|r| r.0.as_deref()))),
@@ -96,7 +96,7 @@ pub fn batch(rows: &[Row]) -> RecordBatch {
 }
 
 /// Many rows without proptest.
-pub fn many(count: usize, seed: u64) -> RecordBatch {
+pub(crate) fn many(count: usize, seed: u64) -> RecordBatch {
     let entropy = SystemEntropy::seeded(seed);
     let random = || salamander_types::Entropy::next_u64(&entropy);
     let rows: Vec<Row> = (0..count)
@@ -120,7 +120,7 @@ pub fn many(count: usize, seed: u64) -> RecordBatch {
 }
 
 /// Each row as one line, sorted: what a table holds, order aside. Empty partition values read as NULL.
-pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
+pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
     let mut lines: Vec<String> = Vec::new();
     for batch in batches {
@@ -144,7 +144,7 @@ pub fn lines(batches: &[RecordBatch]) -> Vec<String> {
 }
 
 /// A job's log in memory, with the table's part of its state.
-pub struct Job {
+pub(crate) struct Job {
     pub id: JobId,
     pub layout: Arc<TableLayout>,
     pub log: JobState,
@@ -154,7 +154,7 @@ pub struct Job {
 }
 
 impl Job {
-    pub fn new(layout: &Arc<TableLayout>, id: &str) -> Self {
+    pub(crate) fn new(layout: &Arc<TableLayout>, id: &str) -> Self {
         let mut log = JobState::default();
         let table = JobEntry::Table {
             table: layout.id.clone(),
@@ -173,16 +173,16 @@ impl Job {
         }
     }
 
-    pub fn state(&self) -> &TableState {
+    pub(crate) fn state(&self) -> &TableState {
         &self.log.tables[&self.layout.id]
     }
 
-    pub fn stamp(&self, committed_at: i64) -> SegmentStamp {
+    pub(crate) fn stamp(&self, committed_at: i64) -> SegmentStamp {
         SegmentStamp { job: self.id.clone(), generation: self.generation, epoch: Epoch(self.epoch), committed_at }
     }
 
     /// Writes and commits a segment.
-    pub async fn checkpoint(&mut self, batches: &[RecordBatch], at: i64) {
+    pub(crate) async fn checkpoint(&mut self, batches: &[RecordBatch], at: i64) {
         self.epoch += 1;
         let encoded =
             encode_segment(&self.layout, &self.stamp(at), self.entropy.as_ref(), batches.to_vec().into()).unwrap();
@@ -193,7 +193,7 @@ impl Job {
     }
 
     /// Plans rolls and commits to them; returns how many.
-    pub fn plan(&mut self, now_micros: i64, force: bool) -> usize {
+    pub(crate) fn plan(&mut self, now_micros: i64, force: bool) -> usize {
         let request = RollRequest { job: &self.id, generation: self.generation, now_micros, force };
         let rolls = plan_rolls(self.state(), &request, &self.layout.options, self.entropy.as_ref());
         for roll in &rolls {
@@ -203,7 +203,7 @@ impl Job {
     }
 
     /// Carries out the rolls that the log has committed to.
-    pub async fn roll(&mut self) {
+    pub(crate) async fn roll(&mut self) {
         let rolls: Vec<_> = self.state().rolls.values().cloned().collect();
         for roll in rolls {
             let file = execute_roll(&self.layout, self.state(), &roll).await.unwrap();
@@ -219,6 +219,6 @@ impl Job {
     }
 }
 
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
 }
