@@ -145,12 +145,12 @@ pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
 
 /// A job's log in memory, with the table's part of its state.
 pub(crate) struct Job {
-    pub id: JobId,
-    pub layout: Arc<TableLayout>,
-    pub log: JobState,
-    pub entropy: Arc<SystemEntropy>,
-    pub generation: Generation,
-    pub epoch: u64,
+    pub(crate) id: JobId,
+    pub(crate) layout: Arc<TableLayout>,
+    pub(crate) log: JobState,
+    pub(crate) entropy: Arc<SystemEntropy>,
+    pub(crate) generation: Generation,
+    pub(crate) epoch: u64,
 }
 
 impl Job {
