@@ -1,6 +1,6 @@
 //! The dialect that sqlparser tokenises and parses queries with.
 //!
-//! Spark's spelling where Spark has one, with two differences that DESIGN.md fixes: `"x"` is an identifier (as is
+//! Spark's spelling where Spark has one, with two differences: `"x"` is an identifier (as is
 //! `` `x` ``), and a backslash in a string is a backslash. `$` is part of identifiers, for `logs$bad_records`.
 //! Lambdas (`x -> …`) are not supported by the engine, hence not parsed.
 

@@ -1,4 +1,4 @@
-//! The users' rows (USERS.md): 25 STRING columns, the views of which point into the lines' shared payload.
+//! The users' rows: 25 STRING columns, the views of which point into the lines' shared payload.
 
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::buffer::{Buffer, ScalarBuffer};
