@@ -71,6 +71,17 @@ def result(engine, rows, written, seconds, cpu, peak):
     }
 
 
+def report(ours, theirs, same):
+    """Prints both results and their ratios. Fails if one isn't complete, or the rows differ."""
+    for line in (ours, theirs):
+        print(json.dumps(line))
+    print(json.dumps({
+        "ratio_rows_per_cpu_second": round(ours["rows_per_cpu_second"] / theirs["rows_per_cpu_second"], 1),
+        "ratio_rows_per_second": round(ours["rows_per_second"] / theirs["rows_per_second"], 1), "same_rows": same,
+    }))
+    assert same and ours["complete"] and theirs["complete"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000_000)
@@ -89,13 +100,7 @@ def main():
     ).select("correlation_id").distinct().count()
     spark.stop()
     shutil.rmtree(folder)
-    for line in (ours, theirs):
-        print(json.dumps(line))
-    print(json.dumps({
-        "ratio_rows_per_cpu_second": round(ours["rows_per_cpu_second"] / theirs["rows_per_cpu_second"], 1),
-        "ratio_rows_per_second": round(ours["rows_per_second"] / theirs["rows_per_second"], 1), "same_rows": same,
-    }))
-    assert same and ours["complete"] and theirs["complete"]
+    report(ours, theirs, same)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ state and rolls counted, from its CREATE JOB until it has finished by itself.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import shutil
@@ -19,7 +18,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "engine/cli/tests/python"))
 from processes import TARGET, server, sql, wait_until  # noqa: E402
-from side_by_side import generate, result  # noqa: E402
+from side_by_side import generate, report, result  # noqa: E402
 from transformation import FIELDS, jvm_usage, session  # noqa: E402
 
 COLUMNS = ", ".join(f"{name} {'DOUBLE' if name == 'response_time' else 'STRING'}" for name in FIELDS[1:])
@@ -93,18 +92,12 @@ def main():
         return row[0], row[1]
     mine = sorted(spark.read.parquet(str(folder / "ours")).select("s", "url", "n", "mean").collect(), key=key)
     other = sorted(spark.sql("SELECT window.start AS s, url, n, mean FROM counts").collect(), key=key)
-    same = len(mine) == len(other) and all(
+    same = len(mine) == len(other) > 0 and all(
         a[:3] == b[:3] and abs(a[3] - b[3]) <= 1e-9 * abs(b[3]) for a, b in zip(mine, other, strict=True)
     )
     spark.stop()
     shutil.rmtree(folder)
-    for line in (ours, theirs):
-        print(json.dumps(line))
-    print(json.dumps({
-        "ratio_rows_per_cpu_second": round(ours["rows_per_cpu_second"] / theirs["rows_per_cpu_second"], 1),
-        "ratio_rows_per_second": round(ours["rows_per_second"] / theirs["rows_per_second"], 1), "windows": len(mine), "same_rows": same,
-    }))
-    assert same and ours["complete"] and theirs["complete"]
+    report(ours, theirs, same)
 
 
 if __name__ == "__main__":
