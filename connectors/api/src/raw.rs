@@ -98,29 +98,28 @@ pub fn metadata_fields() -> Vec<Field> {
     ]
 }
 
-/// Schema of `<table>$bad_records`: one row for each row that didn't decode.
-pub fn bad_records_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
+/// A row that was put aside, with `more` about why: which job did, where the row came from, its bytes.
+fn put_aside_schema(more: impl IntoIterator<Item = Field>) -> SchemaRef {
+    let place = [
         Field::new("_job", DataType::Utf8View, false),
         Field::new("_partition", DataType::Utf8View, false),
         Field::new("_sequence_number", DataType::Int64, false),
         Field::new("_offset", DataType::Utf8View, true),
         Field::new("_enqueued_time", timestamp_type(), true),
         Field::new("body", DataType::BinaryView, true),
-        Field::new("reason", DataType::Utf8View, false),
-    ]))
+    ];
+    Arc::new(Schema::new(place.into_iter().chain(more).collect::<Vec<_>>()))
+}
+
+/// Schema of `<table>$bad_records`: one row for each row that didn't decode.
+pub fn bad_records_schema() -> SchemaRef {
+    put_aside_schema([Field::new("reason", DataType::Utf8View, false)])
 }
 
 /// Schema of `<table>$late_records`: one row for each row that came after its windows had closed.
 pub fn late_records_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("_job", DataType::Utf8View, false),
-        Field::new("_partition", DataType::Utf8View, false),
-        Field::new("_sequence_number", DataType::Int64, false),
-        Field::new("_offset", DataType::Utf8View, true),
-        Field::new("_enqueued_time", timestamp_type(), true),
-        Field::new("body", DataType::BinaryView, true),
+    put_aside_schema([
         Field::new("event_time", timestamp_type(), true),
         Field::new("watermark", timestamp_type(), true),
-    ]))
+    ])
 }
