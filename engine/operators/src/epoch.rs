@@ -2,7 +2,6 @@
 
 use crate::split_time::SplitTimes;
 use crate::states::JobStates;
-use crate::window::state::{Closing, WindowState};
 use arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::execution::TaskContext;
@@ -133,13 +132,14 @@ impl EpochContext {
         &self.splits
     }
 
-    pub(crate) fn window(&self, operator: &str) -> Result<Arc<WindowState>> {
-        self.states.window(operator)
+    /// The states of the job's operators.
+    pub(crate) fn states(&self) -> &Arc<JobStates> {
+        &self.states
     }
 
-    /// Takes out the windows of an operator that this epoch emits.
-    pub(crate) fn close(&self, state: &WindowState) -> Result<Vec<Closing>> {
-        self.time.watermark.map_or(Ok(Vec::new()), |at| self.states.close(state, self.time.closed, at))
+    /// How far event time has come.
+    pub(crate) fn time(&self) -> &EpochTime {
+        &self.time
     }
 
     /// Input rows in all.

@@ -1,13 +1,59 @@
 //! The state of all stateful operators of a job: what lives longer than an epoch.
 
 use crate::window::WindowAggregateExec;
-use crate::window::state::{Closing, WindowState};
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{Result, exec_err, internal_datafusion_err};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use salamander_state::{Delta, StateStore};
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
+
+/// What one operator keeps between epochs: in memory what came since the last checkpoint, in the [`StateStore`] what is
+/// older, under the operator's id.
+pub(crate) trait Keeps: Any + Debug + Send + Sync {
+    /// The watermark that the job must reach for the operator to have something to emit; none while it has nothing.
+    /// What was due by `closed` has been emitted.
+    fn next_close(&self, store: &StateStore, closed: Option<i64>) -> Option<i64>;
+
+    /// Puts everything into the store, for a checkpoint. No epoch is running.
+    ///
+    /// # Errors
+    /// When a part doesn't give its state.
+    fn freeze(&self, store: &mut StateStore) -> Result<()>;
+
+    /// Takes over what was restored under the operator's id.
+    ///
+    /// # Errors
+    /// When it isn't the state of this operator, or was written by a build that counts otherwise.
+    fn restore(&self, store: &StateStore) -> Result<()>;
+
+    /// What it keeps.
+    fn describe(&self, store: &StateStore, closed: Option<i64>) -> OperatorState;
+}
+
+/// A plan node that keeps state.
+trait Stateful {
+    fn operator(&self) -> &str;
+    /// Its state, empty.
+    fn keeps(&self) -> Arc<dyn Keeps>;
+}
+
+impl Stateful for WindowAggregateExec {
+    fn operator(&self) -> &str {
+        self.operator()
+    }
+
+    fn keeps(&self) -> Arc<dyn Keeps> {
+        Arc::new(self.state())
+    }
+}
+
+/// The node, if it is one that keeps state. Each kind has its line here.
+fn stateful(plan: &Arc<dyn ExecutionPlan>) -> Option<&dyn Stateful> {
+    plan.downcast_ref::<WindowAggregateExec>().map(|node| node as &dyn Stateful)
+}
 
 /// What one operator keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +77,7 @@ pub struct OperatorState {
 /// The states of a job's operators, by operator id. One per generation; every epoch's context holds it.
 #[derive(Debug, Default)]
 pub struct JobStates {
-    windows: BTreeMap<String, Arc<WindowState>>,
+    operators: BTreeMap<String, Arc<dyn Keeps>>,
     store: Mutex<StateStore>,
 }
 
@@ -41,13 +87,13 @@ impl JobStates {
     /// # Errors
     /// When what was restored isn't the state of this plan, or was written by a build that counts otherwise.
     pub fn try_new(plan: &Arc<dyn ExecutionPlan>, restored: StateStore) -> Result<Self> {
-        let mut windows = BTreeMap::new();
+        let mut operators = BTreeMap::new();
         find(plan, &mut |node| {
-            windows.insert(node.operator().to_owned(), Arc::new(node.state()));
+            operators.insert(node.operator().to_owned(), node.keeps());
         });
         for operator in restored.operators() {
-            match windows.get(operator) {
-                Some(state) => state.check(&restored)?,
+            match operators.get(operator) {
+                Some(state) => state.restore(&restored)?,
                 None => {
                     return exec_err!(
                         "the job has state of {operator}, which its query doesn't have: this build plans the query \
@@ -56,27 +102,31 @@ impl JobStates {
                 }
             }
         }
-        Ok(Self { windows, store: Mutex::new(restored) })
+        Ok(Self { operators, store: Mutex::new(restored) })
     }
 
     /// True if any operator keeps state.
     pub fn any(&self) -> bool {
-        !self.windows.is_empty()
+        !self.operators.is_empty()
     }
 
-    pub(crate) fn window(&self, operator: &str) -> Result<Arc<WindowState>> {
-        let found = self.windows.get(operator).cloned();
-        found.ok_or_else(|| DataFusionError::Internal(format!("{operator} has no state: the plan is another job's")))
+    /// What an operator keeps, and the store that it shares with the others.
+    pub(crate) fn of<K: Keeps>(&self, operator: &str) -> Result<Arc<K>> {
+        let found: Option<Arc<dyn Any + Send + Sync>> = self.operators.get(operator).cloned().map(|keeps| keeps as _);
+        found
+            .and_then(|keeps| keeps.downcast().ok())
+            .ok_or_else(|| internal_datafusion_err!("{operator} has no state: the plan is another job's"))
     }
 
-    pub(crate) fn close(&self, state: &WindowState, closed: Option<i64>, watermark: i64) -> Result<Vec<Closing>> {
-        state.close(&self.store, closed, watermark)
+    /// The chunks of all operators. Within an epoch it is locked after an operator's own parts, between epochs before.
+    pub(crate) fn store(&self) -> &Mutex<StateStore> {
+        &self.store
     }
 
-    /// When the next window ends that holds rows, of those that end after `closed`.
+    /// The watermark at which an operator next has something to emit, after what was emitted by `closed`.
     pub fn next_close(&self, closed: Option<i64>) -> Option<i64> {
         let store = self.store.lock();
-        self.windows.values().filter_map(|w| w.next_close(&store, closed)).min()
+        self.operators.values().filter_map(|keeps| keeps.next_close(&store, closed)).min()
     }
 
     /// What the next checkpoint must make durable, in an object of this name. No epoch may be running.
@@ -85,14 +135,14 @@ impl JobStates {
     /// When an accumulator doesn't give its state.
     pub fn checkpoint(&self, path: String) -> Result<Delta> {
         let mut store = self.store.lock();
-        self.windows.values().try_for_each(|w| w.freeze(&mut store))?;
+        self.operators.values().try_for_each(|keeps| keeps.freeze(&mut store))?;
         Ok(store.checkpoint(path))
     }
 
     /// What each operator keeps. Windows that end by `closed` have been emitted.
     pub fn describe(&self, closed: Option<i64>) -> Vec<OperatorState> {
         let store = self.store.lock();
-        self.windows.values().map(|window| window.describe(&store, closed)).collect()
+        self.operators.values().map(|keeps| keeps.describe(&store, closed)).collect()
     }
 }
 
@@ -103,9 +153,7 @@ pub fn keeps_state(plan: &Arc<dyn ExecutionPlan>) -> bool {
     any
 }
 
-fn find(plan: &Arc<dyn ExecutionPlan>, found: &mut dyn FnMut(&WindowAggregateExec)) {
-    if let Some(node) = plan.downcast_ref::<WindowAggregateExec>() {
-        found(node);
-    }
+fn find(plan: &Arc<dyn ExecutionPlan>, found: &mut dyn FnMut(&dyn Stateful)) {
+    stateful(plan).into_iter().for_each(&mut *found);
     plan.children().into_iter().for_each(|child| find(child, found));
 }

@@ -126,12 +126,17 @@ impl ExecutionPlan for WindowAggregateExec {
 
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let context = EpochContext::of(&task)?;
-        let state = context.window(&self.operator)?;
+        let state: Arc<WindowState> = context.states().of(&self.operator)?;
         let mut input = self.input.execute(partition, task)?;
         let (aggregation, taking) = (Arc::clone(&self.aggregation), Arc::clone(&state));
         let closed = async move {
             // Partitions after the first have nothing to emit: it takes what all of them hold.
-            if partition == 0 { context.close(&state) } else { Ok(Vec::new()) }
+            match context.time().watermark {
+                Some(watermark) if partition == 0 => {
+                    state.close(context.states().store(), context.time().closed, watermark)
+                }
+                _ => Ok(Vec::new()),
+            }
         };
         let emit = futures::stream::once(closed)
             .map_ok(move |closed| {

@@ -54,6 +54,12 @@ impl WindowSpec {
         Self::hopping(size, size, offset)
     }
 
+    /// A window for each microsecond: by these a row is late as soon as its split's watermark has passed its own time.
+    /// Operators use it whose result would otherwise depend on when they emit: sessions, OVER, joins.
+    pub const fn instant() -> Self {
+        Self { kind: WindowKind::Sliding, size: 1, slide: 1, offset: 0 }
+    }
+
     /// Windows of one size that begin every `slide`.
     ///
     /// # Errors

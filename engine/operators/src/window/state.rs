@@ -11,7 +11,7 @@
 use super::aggregation::{Aggregation, Evaluated};
 use super::groups::Groups;
 use super::spec::Window;
-use crate::states::OperatorState;
+use crate::states::{Keeps, OperatorState};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{cast, max, min, take};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
@@ -118,38 +118,6 @@ impl WindowState {
         Some(Bucket { start, tag })
     }
 
-    /// When the next window ends that holds rows, of those that end after `closed`.
-    pub(crate) fn next_close(&self, store: &StateStore, closed: Option<i64>) -> Option<i64> {
-        let stored = store.buckets(&self.operator).next();
-        let live = self.live.iter().filter_map(|l| l.lock().keys().next().copied()).min();
-        let first = stored.into_iter().chain(live).min()?;
-        self.aggregation.windows.first_end_after(first.start, closed.unwrap_or(i64::MIN))
-    }
-
-    pub(crate) fn describe(&self, store: &StateStore, closed: Option<i64>) -> OperatorState {
-        let mut panes: BTreeSet<Bucket> = store.buckets(&self.operator).collect();
-        let (mut groups, mut bytes) = (0, 0);
-        for bucket in &panes {
-            for (_, chunk) in store.chunks(&self.operator, *bucket) {
-                groups += chunk.num_rows() as u64;
-                bytes += chunk.get_array_memory_size();
-            }
-        }
-        for live in self.live.iter().map(Mutex::lock) {
-            groups += live.values().map(|g| g.len() as u64).sum::<u64>();
-            panes.extend(live.keys());
-        }
-        OperatorState {
-            operator: self.operator.clone(),
-            what: format!("aggregate by window, {}", self.aggregation.windows),
-            groups,
-            bytes,
-            oldest: panes.first().map(|bucket| bucket.start),
-            panes: panes.len(),
-            next_end: self.next_close(store, closed),
-        }
-    }
-
     /// Takes out what the windows are made of that end after `closed` and not after `watermark`. Panes that no later
     /// window needs are dropped.
     pub(crate) fn close(&self, store: &Mutex<StateStore>, closed: Option<i64>, watermark: i64) -> Result<Vec<Closing>> {
@@ -197,19 +165,6 @@ impl WindowState {
             .collect()
     }
 
-    /// Turns all live accumulators into chunks, and merges chunks where a bucket has many.
-    pub(crate) fn freeze(&self, store: &mut StateStore) -> Result<()> {
-        for live in &self.live {
-            for (bucket, groups) in std::mem::take(&mut *live.lock()) {
-                if groups.len() > 0 {
-                    store.append(&self.operator, bucket, self.aggregation.chunk(groups)?);
-                }
-            }
-        }
-        let buckets: Vec<_> = store.buckets(&self.operator).collect();
-        buckets.into_iter().try_for_each(|bucket| self.compact(store, bucket))
-    }
-
     /// Merges the newest chunks of a bucket, as many as are not much larger than what came after them: each row is
     /// merged a number of times that grows with the logarithm of the bucket.
     fn compact(&self, store: &mut StateStore, bucket: Bucket) -> Result<()> {
@@ -233,15 +188,61 @@ impl WindowState {
         store.replace(&self.operator, bucket, &ids, self.aggregation.chunk(groups)?);
         Ok(())
     }
+}
 
-    /// Checks restored chunks.
-    pub(crate) fn check(&self, store: &StateStore) -> Result<()> {
+impl Keeps for WindowState {
+    /// When the next window ends that holds rows, of those that end after `closed`.
+    fn next_close(&self, store: &StateStore, closed: Option<i64>) -> Option<i64> {
+        let stored = store.buckets(&self.operator).next();
+        let live = self.live.iter().filter_map(|l| l.lock().keys().next().copied()).min();
+        let first = stored.into_iter().chain(live).min()?;
+        self.aggregation.windows.first_end_after(first.start, closed.unwrap_or(i64::MIN))
+    }
+
+    /// Turns all live accumulators into chunks, and merges chunks where a bucket has many.
+    fn freeze(&self, store: &mut StateStore) -> Result<()> {
+        for live in &self.live {
+            for (bucket, groups) in std::mem::take(&mut *live.lock()) {
+                if groups.len() > 0 {
+                    store.append(&self.operator, bucket, self.aggregation.chunk(groups)?);
+                }
+            }
+        }
+        let buckets: Vec<_> = store.buckets(&self.operator).collect();
+        buckets.into_iter().try_for_each(|bucket| self.compact(store, bucket))
+    }
+
+    fn restore(&self, store: &StateStore) -> Result<()> {
         for bucket in store.buckets(&self.operator) {
             for (_, chunk) in store.chunks(&self.operator, bucket) {
                 self.aggregation.check_state(&self.operator, chunk.schema_ref())?;
             }
         }
         Ok(())
+    }
+
+    fn describe(&self, store: &StateStore, closed: Option<i64>) -> OperatorState {
+        let mut panes: BTreeSet<Bucket> = store.buckets(&self.operator).collect();
+        let (mut groups, mut bytes) = (0, 0);
+        for bucket in &panes {
+            for (_, chunk) in store.chunks(&self.operator, *bucket) {
+                groups += chunk.num_rows() as u64;
+                bytes += chunk.get_array_memory_size();
+            }
+        }
+        for live in self.live.iter().map(Mutex::lock) {
+            groups += live.values().map(|g| g.len() as u64).sum::<u64>();
+            panes.extend(live.keys());
+        }
+        OperatorState {
+            operator: self.operator.clone(),
+            what: format!("aggregate by window, {}", self.aggregation.windows),
+            groups,
+            bytes,
+            oldest: panes.first().map(|bucket| bucket.start),
+            panes: panes.len(),
+            next_end: self.next_close(store, closed),
+        }
     }
 }
 

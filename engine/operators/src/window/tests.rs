@@ -3,6 +3,7 @@
 use super::exec::merge;
 use super::state::WindowState;
 use super::{Aggregation, WindowFunction, WindowKey, WindowSpec};
+use crate::states::Keeps;
 use arrow::array::{AsArray, RecordBatch, StringViewArray, StringViewBuilder, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::functions_aggregate::count::count_udaf;
