@@ -134,13 +134,14 @@ impl Planner {
         let plan = binding.plan(database, query).await?;
         // As it was written, so that the refusal names what the user wrote; and as it will run.
         check_streams(&plan)?;
-        check_row_wise(&plan)?;
+        check_row_wise(&plan, true)?;
         check_clock(&plan)?;
         let plan = fit(plan, target)?;
         let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
         let plan = windows::explode(windows::make_continuous(plan)?)?;
+        check_row_wise(&plan, false)?;
         let logical = state.optimizer().optimize(plan, &state, |_, _| {})?;
-        check_row_wise(&logical)?;
+        check_row_wise(&logical, false)?;
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
         let input = physical.create_physical_plan(&logical, &state).await?;
         let physical: Arc<dyn ExecutionPlan> = Arc::new(EpochSinkExec::new(target.name.clone(), input));
@@ -254,7 +255,7 @@ fn check_streams(plan: &LogicalPlan) -> Result<(), PlanError> {
 }
 
 /// Refuses what needs state or never ends.
-fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
+fn check_row_wise(plan: &LogicalPlan, as_written: bool) -> Result<(), PlanError> {
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
         let part = match node {
@@ -264,11 +265,14 @@ fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
             | LogicalPlan::TableScan(_)
             | LogicalPlan::Union(_)
             | LogicalPlan::Unnest(_) => return Ok(TreeNodeRecursion::Continue),
-            // By a window: anything else has been refused when the windows were made, with what to write.
+            // By a window: anything else is refused when the windows are made, with what to write.
             LogicalPlan::Aggregate(_) | LogicalPlan::Extension(_) => return Ok(TreeNodeRecursion::Continue),
-            LogicalPlan::Distinct(_) => "DISTINCT",
-            LogicalPlan::Join(_) => "a join",
-            LogicalPlan::Window(_) => "a window function (OVER)",
+            LogicalPlan::Distinct(_) | LogicalPlan::Join(_) | LogicalPlan::Window(_) if as_written => {
+                return Ok(TreeNodeRecursion::Continue);
+            }
+            LogicalPlan::Distinct(_) => "DISTINCT ON a stream",
+            LogicalPlan::Join(_) => "a join of streams",
+            LogicalPlan::Window(_) => "a window function (OVER) on a stream",
             LogicalPlan::Sort(_) => "ORDER BY",
             LogicalPlan::Limit(_) => "LIMIT",
             LogicalPlan::Subquery(_) => "a subquery in an expression",

@@ -18,6 +18,7 @@ mod split_time;
 pub mod states;
 pub mod stream_rows;
 pub mod stream_scan;
+pub mod whole_windows;
 pub mod window;
 
 pub use epoch::{EpochContext, EpochOutput, EpochTime, OutputSink, OutputWriter, run_epoch};
@@ -26,4 +27,5 @@ pub use epoch_source::EpochSourceExec;
 pub use states::{JobStates, OperatorState, keeps_state};
 pub use stream_rows::{EventTime, StreamRows};
 pub use stream_scan::StreamScanExec;
+pub use whole_windows::{ClosedRowsExec, WholeWindowsExec};
 pub use window::{WindowAggregateExec, WindowSpec};

@@ -48,21 +48,29 @@ impl Carried {
     }
 }
 
+/// Where the event time is from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum From<'a> {
+    /// The streams below, each its own.
+    Streams,
+    /// An expression over the rows of the topmost node that isn't a projection, a filter or the like.
+    Rows(&'a Expr),
+}
+
 /// Brings the event time up through a plan of streams, projections and filters.
 ///
 /// # Errors
 /// When something else lies in between.
-pub(crate) fn carry(plan: &LogicalPlan, windows: WindowSpec) -> Result<Carried> {
+pub(crate) fn carry(plan: &LogicalPlan, windows: WindowSpec, from: From<'_>) -> Result<Carried> {
     match plan {
-        LogicalPlan::TableScan(scan) => carry_scan(scan, windows),
-        LogicalPlan::Projection(projection) => carry_projection(projection, windows),
+        LogicalPlan::Projection(projection) => carry_projection(projection, windows, from),
         LogicalPlan::SubqueryAlias(alias) => {
-            let input = carry(&alias.input, windows)?;
+            let input = carry(&alias.input, windows, from)?;
             let aliased = SubqueryAlias::try_new(Arc::new(input.plan), alias.alias.clone())?;
             Ok(Carried { plan: LogicalPlan::SubqueryAlias(aliased), gone: input.gone })
         }
         LogicalPlan::Filter(filter) => {
-            let input = carry(&filter.input, windows)?;
+            let input = carry(&filter.input, windows, from)?;
             if uses_gone(&filter.predicate, &filter.input, &input.gone)? {
                 return plan_err!(
                     "a job can't filter on windows that overlap before they are aggregated: put the condition into HAVING"
@@ -72,7 +80,7 @@ pub(crate) fn carry(plan: &LogicalPlan, windows: WindowSpec) -> Result<Carried> 
             Ok(Carried { plan: LogicalPlan::Filter(filtered), gone: input.gone })
         }
         LogicalPlan::Unnest(unnest) => {
-            let input = carry(&unnest.input, windows)?;
+            let input = carry(&unnest.input, windows, from)?;
             let from = |index: &usize| input.gone.contains(&unnest.dependency_indices[*index]);
             let gone = (0..unnest.dependency_indices.len()).filter(from).collect();
             let columns = unnest.exec_columns.clone();
@@ -81,8 +89,15 @@ pub(crate) fn carry(plan: &LogicalPlan, windows: WindowSpec) -> Result<Carried> 
                 .build()?;
             Ok(Carried { plan, gone })
         }
+        rows if let From::Rows(time) = from => {
+            let columns = rows.schema().columns().into_iter().map(Expr::Column);
+            let plan =
+                LogicalPlanBuilder::from(rows.clone()).project(columns.chain([time.clone().alias(TIME)]))?.build()?;
+            Ok(Carried { plan, gone: BTreeSet::new() })
+        }
+        LogicalPlan::TableScan(scan) => carry_scan(scan, windows),
         LogicalPlan::Union(union) => {
-            let inputs = union.inputs.iter().map(|input| carry(input, windows)).collect::<Result<Vec<_>>>()?;
+            let inputs = union.inputs.iter().map(|input| carry(input, windows, from)).collect::<Result<Vec<_>>>()?;
             let gone = inputs.first().map(|i| i.gone.clone()).unwrap_or_default();
             if inputs.iter().any(|input| input.gone != gone) {
                 return plan_err!("the parts of a UNION ALL must have the same windows");
@@ -125,8 +140,8 @@ fn carry_scan(scan: &TableScan, windows: WindowSpec) -> Result<Carried> {
     Ok(Carried { plan: plan.project(expressions)?.build()?, gone: BTreeSet::new() })
 }
 
-fn carry_projection(projection: &Projection, windows: WindowSpec) -> Result<Carried> {
-    let input = carry(&projection.input, windows)?;
+fn carry_projection(projection: &Projection, windows: WindowSpec, from: From<'_>) -> Result<Carried> {
+    let input = carry(&projection.input, windows, from)?;
     let (mut kept, mut gone) = (Vec::new(), BTreeSet::new());
     for (index, expression) in projection.expr.iter().enumerate() {
         if overlaps(expression)? || uses_gone(expression, &projection.input, &input.gone)? {

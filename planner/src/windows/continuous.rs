@@ -1,31 +1,50 @@
 //! Aggregates of a job: those by windows of a stream's event time become [`WindowAggregate`]s, others are refused.
 
-use super::carry::{carry, stream_of};
-use super::functions::window_call;
+use super::carry::{self, stream_of};
+use super::functions::{length, window_call};
+use super::marks::{Mark, Says, any_marked, mark_of, marks};
 use super::node::{Key, WindowAggregate};
+use super::whole::{AGGREGATE, not_whole, reads_windows, set_apart};
 use crate::error::PlanError;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result, ScalarValue};
-use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, Extension, LogicalPlan, Operator};
 use salamander_operators::WindowSpec;
+use salamander_operators::window::GroupingSet;
 use std::sync::Arc;
 
-/// Replaces a job's aggregates.
+/// Replaces a job's aggregates, and sets apart what works on their results.
 ///
 /// # Errors
 /// When one isn't by a window of event time, or has a part that can't be kept as state.
 pub(crate) fn make_continuous(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut operators = 0;
-    let replaced = plan.transform_up(|node| match node {
-        LogicalPlan::Aggregate(aggregate) => {
-            let operator = format!("window-{operators}");
-            operators += 1;
-            let node = window_aggregate(&aggregate, operator)?;
-            Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
-        }
-        other => Ok(Transformed::no(other)),
+    let replaced = plan.transform_up(|node| {
+        let aggregate = match node {
+            LogicalPlan::Aggregate(aggregate) if !is_of_whole_windows(&aggregate)? => aggregate,
+            LogicalPlan::Distinct(Distinct::All(input)) if !reads_windows(&input)? => distinct(input)?,
+            other => return Ok(Transformed::no(other)),
+        };
+        let operator = format!("window-{operators}");
+        operators += 1;
+        let node = window_aggregate(&aggregate, operator)?;
+        Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
     });
-    replaced.map(|plan| plan.data)
+    set_apart(replaced?.data)
+}
+
+/// True for an aggregate that is by the windows of the aggregate below it.
+fn is_of_whole_windows(aggregate: &Aggregate) -> Result<bool> {
+    match marks(&aggregate.input)? {
+        Some(input) => any_marked(&aggregate.group_expr, aggregate.input.schema(), &input),
+        None => Ok(false),
+    }
+}
+
+/// `SELECT DISTINCT` as the aggregate that it is.
+fn distinct(input: Arc<LogicalPlan>) -> Result<Aggregate> {
+    let columns = input.schema().columns().into_iter().map(Expr::Column).collect();
+    Aggregate::try_new(input, columns, vec![])
 }
 
 fn refuse<T>(message: impl Into<String>) -> Result<T> {
@@ -34,46 +53,103 @@ fn refuse<T>(message: impl Into<String>) -> Result<T> {
 
 /// What a grouping expression is, once the columns in it are followed down.
 enum Grouping {
-    Window(WindowSpec, Key),
+    Window(WindowSpec, Time, Key),
     Other,
+}
+
+/// What the windows are of.
+#[derive(Debug, PartialEq)]
+enum Time {
+    /// The event time of the streams below.
+    OfStreams,
+    /// The window's start or end in rows that another windowed aggregate emits, which may be so far behind the job's
+    /// watermark.
+    OfRows { time: Expr, behind: i64 },
 }
 
 fn window_aggregate(aggregate: &Aggregate, operator: String) -> Result<WindowAggregate> {
     check_functions(aggregate)?;
-    let mut windows: Option<WindowSpec> = None;
-    let mut keys = Vec::with_capacity(aggregate.group_expr.len());
-    for expression in &aggregate.group_expr {
-        if matches!(expression, Expr::GroupingSet(_)) {
-            return refuse("a job can't have GROUPING SETS, ROLLUP or CUBE yet: write a job for each grouping");
-        }
+    let (group, is_of_sets) = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(sets)] => (sets.distinct_expr().into_iter().cloned().collect(), true),
+        plain => (plain.to_vec(), false),
+    };
+    let mut windows: Option<(WindowSpec, Time)> = None;
+    let mut keys = Vec::with_capacity(group.len() + 1);
+    for expression in &group {
         match grouping(expression, &aggregate.input)? {
             Grouping::Other => keys.push(Key::Expression(expression.clone().unalias())),
-            Grouping::Window(found, key) if windows.is_none_or(|known| known == found) => {
-                windows = Some(found);
+            Grouping::Window(found, time, key) if windows.as_ref().is_none_or(|(w, t)| *w == found && *t == time) => {
+                windows = Some((found, time));
                 keys.push(key);
             }
             Grouping::Window(..) => return refuse("a job's aggregate can have one kind of windows only"),
         }
     }
-    let Some(windows) = windows else {
+    let Some((windows, time)) = windows else {
+        if reads_windows(&aggregate.input)? {
+            return not_whole(AGGREGATE);
+        }
         return refuse(
-            "a job's aggregate must have a window of the stream's event time among its keys, else it would never be \
-             complete and its state would grow for ever: write GROUP BY window(ts, '10 seconds'), … with a column ts \
-             that has a WATERMARK, or run it as an ordinary SELECT",
+            "a job's aggregate (or DISTINCT) must have a window of the stream's event time among its keys, else it would \
+             never be complete and its state would grow for ever: write GROUP BY window(ts, '10 seconds'), … with a \
+             column ts that has a WATERMARK, or run it as an ordinary SELECT",
         );
     };
-    let carried = carry(&aggregate.input, windows)?;
+    let mut sets = Vec::new();
+    if is_of_sets {
+        sets = grouping_sets(aggregate, &group, &keys)?;
+        keys.push(Key::GroupingId);
+    }
+    let (from, behind) = match &time {
+        Time::OfStreams => (carry::From::Streams, None),
+        Time::OfRows { time, behind } => (carry::From::Rows(time), Some(*behind)),
+    };
+    let carried = carry::carry(&aggregate.input, windows, from)?;
     let Some(time) = carried.time() else { return refuse("the event time is lost on its way to GROUP BY") };
     Ok(WindowAggregate {
         operator,
         windows,
         time,
         watermark: if windows.is_tumbling() { None } else { carried.watermark() },
+        behind,
         keys,
+        sets,
         functions: aggregate.aggr_expr.clone(),
         input: carried.plan,
         schema: Arc::clone(&aggregate.schema),
     })
+}
+
+/// What each of an aggregate's grouping sets lacks. DataFusion numbers them: a bit for each key that is lacking, the last
+/// key's lowest, and above these how often the same set has come before.
+fn grouping_sets(aggregate: &Aggregate, group: &[Expr], keys: &[Key]) -> Result<Vec<GroupingSet>> {
+    let Some(Expr::GroupingSet(sets)) = aggregate.group_expr.first() else { return Ok(Vec::new()) };
+    let listed = match sets {
+        datafusion::logical_expr::GroupingSet::GroupingSets(sets) => sets.clone(),
+        datafusion::logical_expr::GroupingSet::Rollup(keys) => (0..=keys.len()).map(|n| keys[..n].to_vec()).collect(),
+        datafusion::logical_expr::GroupingSet::Cube(keys) => {
+            let chosen = |mask: u64| keys.iter().enumerate().filter(move |(i, _)| mask >> i & 1 == 1);
+            (0..1u64 << keys.len().min(16)).map(|mask| chosen(mask).map(|(_, key)| key.clone()).collect()).collect()
+        }
+    };
+    let mut known: Vec<u64> = Vec::new();
+    let mut made = Vec::with_capacity(listed.len());
+    for set in &listed {
+        let lacks: Vec<bool> = group.iter().map(|key| !set.contains(key)).collect();
+        let windowed = keys.iter().zip(&lacks).all(|(key, lacks)| !*lacks || matches!(key, Key::Expression(_)));
+        if !windowed {
+            return refuse(
+                "in a job, each of the GROUPING SETS must have the window, else its groups would never be complete: \
+                 write GROUP BY window(ts, '10 seconds'), ROLLUP (a, b)",
+            );
+        }
+        let bits = lacks.iter().fold(0u64, |bits, lacks| bits << 1 | u64::from(*lacks));
+        let before = known.iter().filter(|id| **id == bits).count() as u64;
+        known.push(bits);
+        let own = keys.iter().zip(&lacks).filter(|(key, _)| matches!(key, Key::Expression(_)));
+        made.push(GroupingSet { lacks: own.map(|(_, lacks)| *lacks).collect(), id: bits | before << group.len() });
+    }
+    Ok(made)
 }
 
 /// Refuses what the state of a streaming aggregate can't be.
@@ -100,36 +176,75 @@ fn check_functions(aggregate: &Aggregate) -> Result<()> {
 /// Finds out whether an expression is the window of event time, its start or its end.
 fn grouping(expression: &Expr, input: &LogicalPlan) -> Result<Grouping> {
     let (resolved, below) = resolve(expression.clone(), input)?;
-    let (call, key) = match &resolved {
-        Expr::ScalarFunction(field) if field.func.name() == "get_field" && field.args.len() == 2 => {
-            let key = match &field.args[1] {
-                Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _) => {
-                    match name.as_str() {
-                        "start" => Key::Start,
-                        "end" => Key::End,
-                        _ => return Ok(Grouping::Other),
-                    }
-                }
-                _ => return Ok(Grouping::Other),
-            };
-            (&field.args[0], key)
-        }
-        other => (other, Key::Window),
-    };
+    let (call, key) = part_of_window(&resolved);
     let Some((windows, time)) = window_call(call)? else { return Ok(Grouping::Other) };
+    if let Some(input) = marks(below)? {
+        return match mark_of(time, below.schema(), &input)? {
+            Some(mark) if mark.says != Says::Window => {
+                let time = Time::OfRows { time: time.clone(), behind: behind(mark, windows) };
+                Ok(Grouping::Window(windows, time, key))
+            }
+            _ => refuse(format!(
+                "a job's windows over the result of another windowed aggregate must be of its window's start or end, \
+                 not of {time}: write window(window_end - INTERVAL '1' MILLISECOND, '1 minute'), say"
+            )),
+        };
+    }
     match strip(time) {
         Expr::Column(column) => {
             check_event_time(column, below)?;
-            Ok(Grouping::Window(windows, key))
+            Ok(Grouping::Window(windows, Time::OfStreams, key))
         }
         _ if !matches!(below, LogicalPlan::TableScan(_) | LogicalPlan::Union(_)) => refuse(
-            "a job's windows must be over the event time of a stream, not over the result of another aggregate or a join: \
-             write one job for each and read the first one's table",
+            "a job's windows must be over the event time of a stream or the windows of another aggregate: write one job \
+             for each step and read the first one's table",
         ),
         other => refuse(format!(
             "a job's windows must be over the stream's event time itself, not over {other}: declare it as a TIMESTAMP \
              column with WATERMARK FOR in CREATE TABLE"
         )),
+    }
+}
+
+/// By how much rows whose time is their window's start or end may be behind the job's watermark. A window is emitted once
+/// the watermark has passed its end; so the next ones begin their size before it, at most. Where the upper windows' ends
+/// are all ends of lower ones, what is behind by less than one slide makes no difference.
+fn behind(mark: Mark, upper: WindowSpec) -> i64 {
+    let lower = mark.windows;
+    let before = match mark.says {
+        Says::BeforeEnd(micros) => micros,
+        Says::Start | Says::Window => lower.size,
+    };
+    let aligned = upper.pane() % lower.slide == 0 && (upper.offset - lower.offset) % lower.slide == 0;
+    mark.behind.saturating_add(if aligned { before.saturating_sub(lower.slide).max(0) } else { before })
+}
+
+/// The window that an expression is a part of, if any, and which part.
+fn part_of_window(expression: &Expr) -> (&Expr, Key) {
+    match expression {
+        Expr::ScalarFunction(field) if field.func.name() == "get_field" && field.args.len() == 2 => {
+            match &field.args[1] {
+                Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _) => {
+                    match name.as_str() {
+                        "start" => (&field.args[0], Key::Start),
+                        "end" => (&field.args[0], Key::BeforeEnd(0)),
+                        _ => (expression, Key::Window),
+                    }
+                }
+                _ => (expression, Key::Window),
+            }
+        }
+        // `window_time`, a little before the end.
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
+            match (part_of_window(left), right.as_ref()) {
+                ((window, Key::BeforeEnd(known)), Expr::Literal(value, _)) => match length(value, "interval") {
+                    Ok(micros) => (window, Key::BeforeEnd(known.saturating_add(micros))),
+                    Err(_) => (expression, Key::Window),
+                },
+                _ => (expression, Key::Window),
+            }
+        }
+        other => (other, Key::Window),
     }
 }
 

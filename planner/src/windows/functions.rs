@@ -78,7 +78,7 @@ impl WindowOf {
 }
 
 /// A length of time: a text such as `10 seconds`, or an interval.
-fn length(value: &ScalarValue, what: &str) -> Result<i64> {
+pub(crate) fn length(value: &ScalarValue, what: &str) -> Result<i64> {
     const DAY: i64 = 86_400_000_000;
     let micros = match value {
         ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)) | ScalarValue::LargeUtf8(Some(text)) => {

@@ -5,7 +5,8 @@
 //!   FROM HOP(TABLE t, DESCRIPTOR(ts), …)            ─┘ calls of window(…) ─▶ LogicalPlan
 //!
 //!   batch:  explode ─▶ one row for each of a row's windows ─▶ DataFusion's own aggregate
-//!   job:    continuous ─▶ WindowAggregate (panes, state) for aggregates; explode for what is left
+//!   job:    continuous ─▶ WindowAggregate (panes, state) for aggregates, WholeWindows for what works on their
+//!           results window by window; explode for what is left
 //! ```
 //!
 //! The same query gives the same rows either way. `window(…)` of a tumbling window is an ordinary function; of windows
@@ -15,8 +16,10 @@ mod carry;
 mod continuous;
 mod explode;
 mod functions;
+mod marks;
 mod node;
 mod syntax;
+mod whole;
 
 pub(crate) use continuous::make_continuous;
 pub(crate) use explode::explode;

@@ -1,16 +1,18 @@
 //! A job's windowed aggregate as a plan node: logical, and how it becomes physical.
 
+use super::whole::{ClosedRows, WholeWindows};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchemaRef, Result, internal_err};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
-use salamander_operators::window::{Aggregation, WindowFunction, WindowKey};
-use salamander_operators::{WindowAggregateExec, WindowSpec};
+use salamander_operators::window::{Aggregation, GroupingSet, WindowFunction, WindowKey};
+use salamander_operators::{ClosedRowsExec, WholeWindowsExec, WindowAggregateExec, WindowSpec};
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -21,8 +23,11 @@ use std::sync::Arc;
 pub(crate) enum Key {
     Window,
     Start,
-    End,
+    /// So many microseconds before the window's end.
+    BeforeEnd(i64),
     Expression(Expr),
+    /// Which of the grouping sets.
+    GroupingId,
 }
 
 /// An aggregate by windows of event time.
@@ -32,7 +37,10 @@ pub(crate) struct WindowAggregate {
     pub(crate) windows: WindowSpec,
     pub(crate) time: Expr,
     pub(crate) watermark: Option<Expr>,
+    /// Over another node that keeps state: by how much what that one emits may be behind the job's watermark.
+    pub(crate) behind: Option<i64>,
     pub(crate) keys: Vec<Key>,
+    pub(crate) sets: Vec<GroupingSet>,
     pub(crate) functions: Vec<Expr>,
     pub(crate) input: LogicalPlan,
     pub(crate) schema: DFSchemaRef,
@@ -41,7 +49,7 @@ pub(crate) struct WindowAggregate {
 impl Hash for WindowAggregate {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.operator, self.windows, &self.time, &self.watermark).hash(state);
-        (&self.keys, &self.functions, &self.input).hash(state);
+        (self.behind, &self.keys, &self.functions, &self.input).hash(state);
     }
 }
 
@@ -80,8 +88,10 @@ impl UserDefinedLogicalNodeCore for WindowAggregate {
         let keys = self.keys.iter().map(|key| match key {
             Key::Window => "window".to_owned(),
             Key::Start => "window start".to_owned(),
-            Key::End => "window end".to_owned(),
+            Key::BeforeEnd(0) => "window end".to_owned(),
+            Key::BeforeEnd(before) => format!("window end - {before} µs"),
             Key::Expression(expression) => expression.to_string(),
+            Key::GroupingId => format!("{} grouping sets", self.sets.len()),
         });
         let functions = self.functions.iter().map(ToString::to_string);
         write!(
@@ -134,13 +144,20 @@ pub(crate) struct WindowPlanner;
 impl ExtensionPlanner for WindowPlanner {
     async fn plan_extension(
         &self,
-        _: &dyn PhysicalPlanner,
+        planner: &dyn PhysicalPlanner,
         node: &dyn UserDefinedLogicalNode,
         _: &[&LogicalPlan],
         inputs: &[Arc<dyn ExecutionPlan>],
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(whole) = node.as_any().downcast_ref::<WholeWindows>() {
+            return plan_whole(planner, whole, inputs, session).await.map(Some);
+        }
+        if let Some(rows) = node.as_any().downcast_ref::<ClosedRows>() {
+            let schema = Arc::new(UserDefinedLogicalNodeCore::schema(rows).as_arrow().clone());
+            return Ok(Some(Arc::new(ClosedRowsExec::new(rows.index, schema))));
+        }
         let (Some(node), [input]) = (node.as_any().downcast_ref::<WindowAggregate>(), inputs) else {
             return Ok(None);
         };
@@ -149,6 +166,8 @@ impl ExtensionPlanner for WindowPlanner {
             windows: node.windows,
             time: lowering.expression(&node.time)?,
             watermark: node.watermark.as_ref().map(|w| lowering.expression(w)).transpose()?,
+            behind: node.behind,
+            sets: node.sets.clone(),
             keys: node.keys.iter().map(|key| lowering.key(key)).collect::<Result<_>>()?,
             functions: node
                 .functions
@@ -161,6 +180,23 @@ impl ExtensionPlanner for WindowPlanner {
         let operator = node.operator.clone();
         Ok(Some(Arc::new(WindowAggregateExec::new(operator, Arc::new(aggregation), Arc::clone(input)))))
     }
+}
+
+/// A plan for whole windows: optimised by itself, and of one partition, since the windows come in one.
+async fn plan_whole(
+    planner: &dyn PhysicalPlanner,
+    whole: &WholeWindows,
+    inputs: &[Arc<dyn ExecutionPlan>],
+    session: &dyn Session,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(state) = session.as_any().downcast_ref::<SessionState>() else {
+        return internal_err!("a job is planned in a session of another kind");
+    };
+    let mut state = state.clone();
+    state.config_mut().options_mut().execution.target_partitions = 1;
+    let inner = state.optimizer().optimize(whole.inner().clone(), &state, |_, _| {})?;
+    let inner = planner.create_physical_plan(&inner, &state).await?;
+    Ok(Arc::new(WholeWindowsExec::new(inputs.to_vec(), inner)))
 }
 
 /// What it takes to make expressions physical.
@@ -180,8 +216,9 @@ impl Lowering<'_> {
         Ok(match key {
             Key::Window => WindowKey::Window,
             Key::Start => WindowKey::Start,
-            Key::End => WindowKey::End,
+            Key::BeforeEnd(before) => WindowKey::BeforeEnd(*before),
             Key::Expression(expression) => WindowKey::Expression(self.expression(expression)?),
+            Key::GroupingId => WindowKey::GroupingId,
         })
     }
 

@@ -1,15 +1,16 @@
 //! Both spellings of windows as calls of `window(…)`, in the syntax tree.
 //!
 //! - Spark names the window of `GROUP BY window(ts, '10 seconds')` by `window`, `window.start` and `window.end`: these
-//!   become the call itself, and its fields.
+//!   become the call itself, and its fields; `window_time(window)` a microsecond before its end.
 //! - Flink's `TUMBLE(TABLE t, DESCRIPTOR(ts), size)`, `HOP` and `CUMULATE` in FROM become a subquery with the columns
 //!   `window_start`, `window_end` and `window_time`. (The parser takes the word TABLE before a name away.)
 
 use super::functions::{CUMULATE, WINDOW};
 use crate::error::PlanError;
 use sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName,
-    OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut, visit_expressions_mut,
+    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
+    Interval, ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+    visit_expressions, visit_expressions_mut,
 };
 use std::ops::ControlFlow;
 
@@ -23,6 +24,9 @@ pub(crate) fn rewrite_syntax(query: &mut Query) -> Result<(), PlanError> {
         ControlFlow::Break(error) => Err(error),
     }
 }
+
+/// Spark's function of a window.
+const WINDOW_TIME: &str = "window_time";
 
 struct Rewrite;
 
@@ -38,9 +42,10 @@ impl VisitorMut for Rewrite {
                 replace_names(expression, &call);
             }
         }
-        if let Some(having) = &mut select.having {
-            replace_names(having, &call);
+        for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
+            replace_names(condition, &call);
         }
+        select.named_window.iter_mut().for_each(|named| replace_names(named, &call));
         if let Some(OrderByKind::Expressions(orders)) = query.order_by.as_mut().map(|order| &mut order.kind) {
             orders.iter_mut().for_each(|order| replace_names(&mut order.expr, &call));
         }
@@ -48,6 +53,9 @@ impl VisitorMut for Rewrite {
     }
 
     fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<PlanError> {
+        if let Some(time) = window_time(expression) {
+            *expression = time;
+        }
         // `window(ts, '1 minute').start`: DataFusion takes a field's name as a string only.
         if let Expr::CompoundFieldAccess { access_chain, .. } = expression {
             for access in access_chain {
@@ -73,13 +81,16 @@ impl VisitorMut for Rewrite {
     }
 }
 
-/// The call of `window` among a SELECT's grouping keys.
+/// The call of `window` among a SELECT's grouping keys, be it within grouping sets.
 fn grouped_window(select: &Select) -> Option<Function> {
     let GroupByExpr::Expressions(keys, _) = &select.group_by else { return None };
-    keys.iter().find_map(|key| match key {
-        Expr::Function(call) if is_name(&call.name, WINDOW) || is_name(&call.name, CUMULATE) => Some(call.clone()),
-        _ => None,
-    })
+    let found = visit_expressions(keys, |key| match key {
+        Expr::Function(call) if is_name(&call.name, WINDOW) || is_name(&call.name, CUMULATE) => {
+            ControlFlow::Break(call.clone())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.break_value()
 }
 
 fn is_name(name: &ObjectName, word: &str) -> bool {
@@ -93,9 +104,31 @@ fn name_fields(select: &mut Select) {
         let alias = match expression {
             Expr::CompoundIdentifier(parts) if is_window(parts) => parts[1].clone(),
             Expr::Identifier(name) if name.value.eq_ignore_ascii_case(WINDOW) => name.clone(),
+            Expr::Function(call) if is_name(&call.name, WINDOW_TIME) => Ident::new(WINDOW_TIME),
             _ => continue,
         };
         *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
+    }
+}
+
+/// Spark's `window_time(window)`: a microsecond before the window's end, the last instant in it.
+fn window_time(expression: &Expr) -> Option<Expr> {
+    let Expr::Function(call) = expression else { return None };
+    let FunctionArguments::List(list) = &call.args else { return None };
+    match (is_name(&call.name, WINDOW_TIME), list.args.as_slice()) {
+        (true, [window]) => {
+            let end = field(call, plain(window)?.clone(), "end");
+            let micro = Expr::Interval(Interval {
+                value: Box::new(Expr::value(Value::SingleQuotedString("1 microsecond".to_owned()))),
+                leading_field: None,
+                leading_precision: None,
+                last_field: None,
+                fractional_seconds_precision: None,
+            });
+            let time = Expr::BinaryOp { left: Box::new(end), op: BinaryOperator::Minus, right: Box::new(micro) };
+            Some(Expr::Nested(Box::new(time)))
+        }
+        _ => None,
     }
 }
 
@@ -104,8 +137,8 @@ fn is_window(parts: &[Ident]) -> bool {
         && ["start", "end"].iter().any(|f| field.value.eq_ignore_ascii_case(f)))
 }
 
-fn replace_names(expression: &mut Expr, call: &Function) {
-    let _: ControlFlow<()> = visit_expressions_mut(expression, |part| {
+fn replace_names<V: VisitMut>(within: &mut V, call: &Function) {
+    let _: ControlFlow<()> = visit_expressions_mut(within, |part| {
         match part {
             Expr::CompoundIdentifier(parts) if is_window(parts) => *part = field_of(call, &parts[1].value),
             Expr::Identifier(name) if name.value.eq_ignore_ascii_case(WINDOW) => *part = Expr::Function(call.clone()),
@@ -116,13 +149,17 @@ fn replace_names(expression: &mut Expr, call: &Function) {
 }
 
 /// `get_field(call, 'field')`.
-fn field_of(call: &Function, field: &str) -> Expr {
+fn field_of(call: &Function, name: &str) -> Expr {
+    field(call, Expr::Function(call.clone()), name)
+}
+
+/// `get_field(value, 'field')`; `call` is any call, for the shape of one.
+fn field(call: &Function, value: Expr, name: &str) -> Expr {
     let mut get = call.clone();
     get.name = ObjectName::from(vec![Ident::new("get_field")]);
     if let FunctionArguments::List(list) = &mut get.args {
-        let name = Expr::value(Value::SingleQuotedString(field.to_lowercase()));
-        list.args =
-            [Expr::Function(call.clone()), name].map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).to_vec();
+        let name = Expr::value(Value::SingleQuotedString(name.to_lowercase()));
+        list.args = [value, name].map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).to_vec();
     }
     Expr::Function(get)
 }

@@ -14,15 +14,14 @@ async fn refusal(sql: &str, target: &JobTarget) -> String {
 #[tokio::test]
 async fn what_needs_state_is_named() {
     let cases = [
-        ("SELECT l.body FROM logs l JOIN other_logs o ON l.body = o.body", "a join"),
-        ("SELECT l.body FROM logs l, other_logs o", "a join"),
+        ("SELECT l.body FROM logs l JOIN other_logs o ON l.body = o.body", "a join of streams"),
+        ("SELECT l.body FROM logs l, other_logs o", "a join of streams"),
         ("SELECT body FROM logs ORDER BY body", "ORDER BY"),
         ("SELECT body FROM logs LIMIT 10", "LIMIT"),
-        ("SELECT DISTINCT body FROM logs", "DISTINCT"),
-        ("SELECT body FROM logs UNION SELECT body FROM other_logs", "DISTINCT"),
+        ("SELECT DISTINCT ON (body) body FROM logs", "DISTINCT ON a stream"),
         (
             "SELECT body FROM (SELECT body, row_number() OVER (ORDER BY body) AS n FROM logs) WHERE n = 1",
-            "a window function (OVER)",
+            "a window function (OVER) on a stream",
         ),
         ("SELECT body FROM logs WHERE body IN (SELECT name FROM events)", "a subquery in an expression"),
         ("SELECT 'x'", "a part without a stream (VALUES, SELECT without FROM)"),
@@ -51,11 +50,13 @@ async fn a_table_that_is_no_stream_is_refused() {
 
 #[tokio::test]
 async fn aggregates_need_a_window_of_event_time() {
-    let none = "a job's aggregate must have a window of the stream's event time among its keys, else it would never be \
-                complete and its state would grow for ever: write GROUP BY window(ts, '10 seconds'), … with a column ts \
-                that has a WATERMARK, or run it as an ordinary SELECT";
+    let none = "a job's aggregate (or DISTINCT) must have a window of the stream's event time among its keys, else it would \
+                never be complete and its state would grow for ever: write GROUP BY window(ts, '10 seconds'), … with a \
+                column ts that has a WATERMARK, or run it as an ordinary SELECT";
     let cases = [
         ("SELECT url FROM clicks GROUP BY url", none),
+        ("SELECT DISTINCT url FROM clicks", none),
+        ("SELECT body FROM logs UNION SELECT body FROM other_logs", none),
         ("SELECT CAST(count(*) AS STRING) FROM clicks", none),
         (
             "SELECT name FROM events GROUP BY window(at, '10 seconds'), name",
@@ -75,17 +76,18 @@ async fn aggregates_need_a_window_of_event_time() {
             "a job's aggregate can have one kind of windows only",
         ),
         (
-            "SELECT url FROM clicks GROUP BY GROUPING SETS ((window(at, '10 seconds'), url))",
-            "a job can't have GROUPING SETS, ROLLUP or CUBE yet: write a job for each grouping",
+            "SELECT url FROM clicks GROUP BY GROUPING SETS ((window(at, '10 seconds'), url), (url))",
+            "in a job, each of the GROUPING SETS must have the window, else its groups would never be complete",
         ),
         (
             "SELECT array_to_string(array_agg(url ORDER BY n), ',') FROM clicks GROUP BY window(at, '10 seconds')",
             "a job can't have ORDER BY within array_agg() yet: leave it out, or sort when the target is read",
         ),
         (
-            "SELECT max(u) FROM (SELECT window.end AS e, url AS u FROM clicks GROUP BY window(at, '10 seconds'), url) \
-             AS w GROUP BY window(e, '1 minute')",
-            "a job's windows must be over the event time of a stream, not over the result of another aggregate or a join",
+            "SELECT max(u) FROM (SELECT max(at) AS e, url AS u FROM clicks GROUP BY window(at, '10 seconds'), url) AS w \
+             GROUP BY window(e, '1 minute')",
+            "a job's windows over the result of another windowed aggregate must be of its window's start or end, not of \
+             max(clicks.at)",
         ),
         (
             "SELECT url FROM HOP(TABLE clicks, DESCRIPTOR(at), INTERVAL '5' SECOND, INTERVAL '10' SECOND) \

@@ -55,6 +55,112 @@ const QUERIES: &[(&str, &str)] = &[
         "id BIGINT, e TIMESTAMP",
         "SELECT id, window(at, '1 minute').end FROM typed WHERE window(at, '1 minute').start IS NOT NULL",
     ),
+    // What is done with windows once they are whole: top-N, in two spellings.
+    (
+        "s TIMESTAMP, name STRING, n BIGINT, place BIGINT",
+        "SELECT * FROM (SELECT window_start, name, n, row_number() OVER (PARTITION BY window_start ORDER BY n DESC, name) \
+         AS place FROM (SELECT window_start, name, count(*) AS n FROM TUMBLE(TABLE typed, DESCRIPTOR(at), INTERVAL '20' \
+         SECOND) GROUP BY window_start, window_end, name)) WHERE place <= 2",
+    ),
+    (
+        "e TIMESTAMP, name STRING, share DOUBLE",
+        "SELECT window.end AS e, name, count(*) * 1.0 / sum(count(*)) OVER (PARTITION BY window) AS share FROM typed \
+         GROUP BY window(at, '30 seconds', '10 seconds'), name QUALIFY rank() OVER (PARTITION BY window ORDER BY count(*) DESC) = 1",
+    ),
+    // An aggregate of a window's groups, and DISTINCT.
+    (
+        "s TIMESTAMP, names BIGINT, most BIGINT",
+        "SELECT s, count(*), max(n) FROM (SELECT window.start AS s, name, count(*) AS n FROM typed GROUP BY window(at, '10 \
+         seconds'), name) GROUP BY s HAVING max(n) > 3",
+    ),
+    ("s TIMESTAMP, name STRING", "SELECT DISTINCT window(at, '20 seconds').start, name FROM typed WHERE score > 4"),
+    (
+        "s TIMESTAMP, long BOOLEAN",
+        "SELECT DISTINCT s, n > 4 FROM (SELECT window.start AS s, name, count(*) AS n FROM typed GROUP BY window(at, '10 \
+         seconds'), name)",
+    ),
+    // Windowed aggregates joined, with and without a partner, and the same one twice.
+    (
+        "s TIMESTAMP, name STRING, n BIGINT, few BIGINT",
+        "SELECT a.s, a.name, a.n, b.n FROM (SELECT window.start AS s, window.end AS e, name, count(*) AS n FROM typed GROUP BY \
+         window(at, '10 seconds'), name) a LEFT JOIN (SELECT window.end AS e, name, count(*) AS n FROM typed WHERE score > 8 \
+         GROUP BY window(at, '10 seconds'), name) b ON a.e = b.e AND a.name = b.name",
+    ),
+    (
+        "s TIMESTAMP, n BIGINT, of BIGINT",
+        "SELECT a.window_start, a.n, b.n FROM (SELECT window_start, window_end, count(*) AS n FROM TUMBLE(TABLE typed, \
+         DESCRIPTOR(at), INTERVAL '10' SECOND) GROUP BY window_start, window_end) a FULL JOIN (SELECT window_end, count(*) AS \
+         n FROM TUMBLE(TABLE typed, DESCRIPTOR(at), INTERVAL '30' SECOND) GROUP BY window_start, window_end) b ON a.window_end \
+         = b.window_end",
+    ),
+    // Windows over windows: by the time within, by the start, and by the rows of a rank.
+    (
+        "s TIMESTAMP, name STRING, most BIGINT, parts BIGINT",
+        "SELECT window_start, name, max(n), count(*) FROM TUMBLE(TABLE (SELECT window_time AS t, name, count(*) AS n FROM \
+         TUMBLE(TABLE typed, DESCRIPTOR(at), INTERVAL '10' SECOND) GROUP BY window_start, window_end, window_time, name), \
+         DESCRIPTOR(t), INTERVAL '1' MINUTE) GROUP BY window_start, window_end, name",
+    ),
+    (
+        "t TIMESTAMP, s TIMESTAMP, n BIGINT",
+        "SELECT window_time(w), w.start, n FROM (SELECT window(t, '30 seconds') AS w, sum(n) AS n FROM (SELECT \
+         window_time(window) AS t, count(*) AS n FROM typed GROUP BY window(at, '10 seconds')) GROUP BY window(t, '30 seconds'))",
+    ),
+    (
+        "s TIMESTAMP, e TIMESTAMP, total BIGINT",
+        "SELECT window.start, window.end, sum(n) FROM (SELECT window.start AS t, count(*) AS n FROM typed GROUP BY window(at, \
+         '20 seconds', '10 seconds'), name) GROUP BY window(t, '45 seconds', '15 seconds')",
+    ),
+    (
+        "s TIMESTAMP, best BIGINT",
+        "SELECT window.start, sum(n) FROM (SELECT t, n, row_number() OVER (PARTITION BY t ORDER BY n DESC) AS place FROM (SELECT \
+         window.end AS t, name, count(*) AS n FROM typed GROUP BY window(at, '10 seconds'), name)) WHERE place = 1 GROUP BY \
+         window(t, '1 minute')",
+    ),
+    // Grouping sets.
+    (
+        "s TIMESTAMP, name STRING, odd BOOLEAN, what INT, n BIGINT, mean DOUBLE",
+        "SELECT window.start, name, id % 2 = 1, grouping(name) + 2 * grouping(id % 2 = 1), count(*), avg(score) FROM typed \
+         GROUP BY window(at, '20 seconds'), CUBE (name, id % 2 = 1)",
+    ),
+    (
+        "e TIMESTAMP, name STRING, n BIGINT",
+        "SELECT window_end, name, count(*) FROM HOP(TABLE typed, DESCRIPTOR(at), INTERVAL '10' SECOND, INTERVAL '30' SECOND) \
+         GROUP BY GROUPING SETS ((window_start, window_end), (window_start, window_end, name), (window_end, window_start))",
+    ),
+];
+
+/// What can't run window by window, and what the answer says.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "SELECT s, n, sum(n) OVER (ORDER BY s) FROM (SELECT window.start AS s, count(*) AS n FROM typed GROUP BY window(at, \
+         '10 seconds'))",
+        "must have the window in its PARTITION BY",
+    ),
+    (
+        "SELECT name, max(n), min(s) FROM (SELECT window.start AS s, name, count(*) AS n FROM typed GROUP BY window(at, '10 \
+         seconds'), name) GROUP BY name",
+        "by the window, or by a window over it",
+    ),
+    (
+        "SELECT DISTINCT name, 1, now FROM (SELECT window.start AS s, name, name AS now FROM typed GROUP BY window(at, '10 \
+         seconds'), name)",
+        "must have the window among its columns",
+    ),
+    ("SELECT DISTINCT name, 1, 2 FROM typed", "(or DISTINCT) must have a window"),
+    (
+        "SELECT a.name, 1, 2 FROM (SELECT name, window.end AS e FROM typed GROUP BY window(at, '10 seconds'), name) a JOIN \
+         (SELECT name, window.end AS e FROM typed GROUP BY window(at, '10 seconds'), name) b ON a.name = b.name",
+        "ON a.window_end = b.window_end",
+    ),
+    (
+        "SELECT window.start, name, count(*) FROM typed GROUP BY GROUPING SETS ((window(at, '10 seconds'), name), (name))",
+        "each of the GROUPING SETS must have the window",
+    ),
+    (
+        "SELECT window.start, max(n), 1 FROM (SELECT window.start AS s, max(at) AS m, count(*) AS n FROM typed GROUP BY \
+         window(at, '10 seconds')) GROUP BY window(m, '1 minute')",
+        "must be of its window's start or end",
+    ),
 ];
 
 /// `id,name,score,at`: times go on, some fall back by less than the watermark's delay.
@@ -104,6 +210,20 @@ async fn a_jobs_windows_are_those_of_the_select() {
     prepare(&engine).await;
     compare(&engine).await;
     assert_eq!(engine.value("SELECT count(*) FROM typed$late_records").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_rows_of_several_windows_is_refused() {
+    let engine = Engine::start().await;
+    prepare(&engine).await;
+    let place = engine.path("out");
+    engine
+        .rows(&format!("CREATE EXTERNAL TABLE out (a STRING, b STRING, c STRING) STORED AS PARQUET LOCATION '{place}'"))
+        .await;
+    for (query, says) in REFUSED {
+        let error = engine.error(&format!("CREATE JOB refused AS INSERT INTO out {query}")).await;
+        assert!(error.contains(says), "{query}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,13 +92,18 @@ fn target() -> Schema {
     ])
 }
 
+/// The aggregate by itself.
+const PLAIN: &str = "SELECT * FROM WINDOWS";
+
 const FUNCTIONS: &str = "count(*) AS rows, sum(n) AS total, min(n) AS least, count(*) FILTER (WHERE n % 2 = 0) AS even, \
                          count(DISTINCT n) AS different, avg(n) AS mean";
 
-/// `window` is a call such as `window(ts, '10 seconds')`.
-fn workload(window: &str) -> Workload {
+/// `window` is a call such as `window(ts, '10 seconds')`; `above` a query over the aggregate, which stands as `WINDOWS` in it.
+fn workload(window: &str, above: &str) -> Workload {
+    let query =
+        format!("SELECT window.start AS starts, window.end AS ends, k, {FUNCTIONS} FROM events GROUP BY {window}, k");
     Workload {
-        query: format!("SELECT window.start, window.end, k, {FUNCTIONS} FROM events GROUP BY {window}, k"),
+        query: above.replace("WINDOWS", &format!("({query})")),
         stream: stream(),
         event_time: Some(EventTime { column: 0, delay_micros: DELAY, future_micros: EventTime::FUTURE_MICROS }),
         target: target(),
@@ -129,7 +134,7 @@ impl Tables for Rows {
 }
 
 /// What a batch gives of all rows: each row in each of its windows that had not closed before it.
-async fn batch(rows: &[Row], window: &str) -> Vec<String> {
+async fn batch(rows: &[Row], window: &str, above: &str) -> Vec<String> {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields: Vec<_> = stream().fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("before", time, true)));
@@ -145,9 +150,10 @@ async fn batch(rows: &[Row], window: &str) -> Vec<String> {
     );
     let tables = Arc::new(Rows(Arc::new(MemTable::try_new(schema, vec![vec![batch.unwrap()]]).unwrap())));
     let sql = format!(
-        "SELECT w.start, w.end, k, {FUNCTIONS} FROM (SELECT *, {window} AS w FROM events) AS e \
-         WHERE before IS NULL OR w.end > before GROUP BY w, k"
+        "(SELECT w.start AS starts, w.end AS ends, k, {FUNCTIONS} FROM (SELECT *, {window} AS w FROM events) AS e \
+         WHERE before IS NULL OR w.end > before GROUP BY w, k)"
     );
+    let sql = above.replace("WINDOWS", &sql);
     let planner = Planner::try_new(Arc::default(), 2).unwrap();
     let plan = planner.query(Arc::clone(&tables) as _, "db", &query_of(&sql)).await.unwrap();
     let state = planner.state(tables, "db");
@@ -201,10 +207,10 @@ async fn end_life(world: &World, store: &CrashStore, process: Process) {
 }
 
 /// Runs a query in several lives over rows that come bit by bit, and compares.
-async fn check(seed: u64, window: &str, last_end: impl Fn(i64) -> i64) {
+async fn check(seed: u64, window: &str, above: &str, last_end: impl Fn(i64) -> i64) {
     const LIVES: usize = 5;
     let source = MemorySource::new(true);
-    let mut world = World::with(source, seed, workload(window)).await;
+    let mut world = World::with(source, seed, workload(window, above)).await;
     world.options.epoch_rows = 1 + world.random(400) as usize;
     world.options.checkpoint_interval = Duration::from_millis(1 + world.random(12));
     let entropy = Arc::clone(&world.entropy);
@@ -225,12 +231,14 @@ async fn check(seed: u64, window: &str, last_end: impl Fn(i64) -> i64) {
     let process = world.start(Arc::new(store.clone()));
     let status = process.wait_finished().await;
     let all: Vec<Row> = rows.iter().flat_map(|(_, rows)| rows.clone()).collect();
-    let expected = batch(&all, window).await;
+    let expected = batch(&all, window, above).await;
     let found = process.target_rows("SELECT * FROM t").await;
     assert!(!expected.is_empty());
-    assert_eq!(found, expected, "seed {seed}, {window}");
-    let late = late(&rows, last_end);
-    assert_eq!(process.late_rows(LATE).await, late, "seed {seed}, {window}");
+    assert_eq!(found, expected, "seed {seed}, {window}, {above}");
+    // A row is late once for each reading of the stream.
+    let late: Vec<_> =
+        late(&rows, last_end).into_iter().flat_map(|row| vec![row; above.matches("WINDOWS").count()]).collect();
+    assert_eq!(process.late_rows(LATE).await, late, "seed {seed}, {window}, {above}");
     assert_eq!(status.committed.rows_late, late.len() as u64);
     assert_eq!(status.committed.rows_written, expected.len() as u64);
     process.kill().await;
@@ -244,7 +252,7 @@ fn floor(at: i64, length: i64) -> i64 {
 async fn tumbling_windows_give_what_a_batch_gives() {
     for seed in 0..12 {
         println!("seed {seed}");
-        check(seed, "window(ts, '10 seconds')", |at| floor(at, 10 * SECOND) + 10 * SECOND).await;
+        check(seed, "window(ts, '10 seconds')", PLAIN, |at| floor(at, 10 * SECOND) + 10 * SECOND).await;
     }
 }
 
@@ -252,10 +260,10 @@ async fn tumbling_windows_give_what_a_batch_gives() {
 async fn hopping_windows_give_what_a_batch_gives() {
     for seed in 100..108 {
         println!("seed {seed}");
-        check(seed, "window(ts, '30 seconds', '10 seconds')", |at| floor(at, 10 * SECOND) + 30 * SECOND).await;
+        check(seed, "window(ts, '30 seconds', '10 seconds')", PLAIN, |at| floor(at, 10 * SECOND) + 30 * SECOND).await;
         // Panes of two seconds, and an offset.
         let end = |at| floor(at - SECOND, 4 * SECOND) + 11 * SECOND;
-        check(seed, "window(ts, '10 seconds', '4 seconds', '1 second')", end).await;
+        check(seed, "window(ts, '10 seconds', '4 seconds', '1 second')", PLAIN, end).await;
     }
 }
 
@@ -263,13 +271,44 @@ async fn hopping_windows_give_what_a_batch_gives() {
 async fn cumulating_windows_give_what_a_batch_gives() {
     for seed in 200..206 {
         println!("seed {seed}");
-        check(seed, "cumulate_window(ts, '40 seconds', '10 seconds')", |at| floor(at, 40 * SECOND) + 40 * SECOND).await;
+        check(seed, "cumulate_window(ts, '40 seconds', '10 seconds')", PLAIN, |at| {
+            floor(at, 40 * SECOND) + 40 * SECOND
+        })
+        .await;
+    }
+}
+
+/// Windows over windows, whose state is behind the first ones'; ranks and joins of whole windows, which have none.
+#[tokio::test]
+async fn what_is_above_windows_gives_what_a_batch_gives() {
+    let sums = "sum(rows), sum(total), min(least), sum(even), max(different), max(mean)";
+    let ranked = "SELECT starts, ends, k, rows, total, least, even, different, mean FROM (SELECT *, row_number() OVER \
+                  (PARTITION BY starts ORDER BY rows DESC, k) AS place FROM WINDOWS) WHERE place <= 3";
+    let joined = "SELECT a.starts, b.ends, b.k, a.rows, b.total, a.least, a.even, b.different, b.mean FROM WINDOWS AS a FULL JOIN \
+                  WINDOWS AS b ON a.ends = b.ends AND a.rows = b.least";
+    for seed in 300..306 {
+        println!("seed {seed}");
+        let end = |at| floor(at, 10 * SECOND) + 10 * SECOND;
+        let by_end = format!(
+            "SELECT window.start, window.end, k, {sums} FROM WINDOWS GROUP BY window(ends - INTERVAL '1 millisecond', '40 \
+             seconds'), k"
+        );
+        check(seed, "window(ts, '10 seconds')", &by_end, end).await;
+        // Not aligned with those below, and overlapping.
+        let by_start = format!(
+            "SELECT window.start, window.end, k, {sums} FROM WINDOWS GROUP BY window(starts, '45 seconds', '15 seconds'), k"
+        );
+        check(seed, "window(ts, '10 seconds')", &by_start, end).await;
+        check(seed, "window(ts, '10 seconds')", ranked, end).await;
+        let hopping = |at| floor(at, 10 * SECOND) + 20 * SECOND;
+        check(seed, "window(ts, '20 seconds', '10 seconds')", joined, hopping).await;
+        check(seed, "window(ts, '20 seconds', '10 seconds')", &by_start, hopping).await;
     }
 }
 
 #[tokio::test]
 async fn windows_close_while_the_job_runs_and_their_state_goes() {
-    let world = World::with(MemorySource::new(false), 1, workload("window(ts, '10 seconds')")).await;
+    let world = World::with(MemorySource::new(false), 1, workload("window(ts, '10 seconds')", PLAIN)).await;
     let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
     let row = |second: i64| {
         let time = Some(BEGIN + second * SECOND);
@@ -304,7 +343,7 @@ async fn windows_close_while_the_job_runs_and_their_state_goes() {
 /// A silent split doesn't hold the windows of the others; its rows are judged by the job's watermark when it wakes.
 #[tokio::test]
 async fn a_silent_split_does_not_hold_windows_open() {
-    let world = World::with(MemorySource::new(false), 1, workload("window(ts, '10 seconds')")).await;
+    let world = World::with(MemorySource::new(false), 1, workload("window(ts, '10 seconds')", PLAIN)).await;
     let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
     let row = |second: i64| {
         let time = Some(BEGIN + second * SECOND);

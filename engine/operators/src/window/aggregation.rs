@@ -2,10 +2,10 @@
 
 use super::groups::Groups;
 use super::spec::WindowSpec;
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::DATAFUSION_VERSION;
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use std::collections::HashMap;
@@ -32,10 +32,21 @@ pub enum WindowKey {
     Window,
     /// The window's start.
     Start,
-    /// The window's end.
-    End,
+    /// So many microseconds before the window's end.
+    BeforeEnd(i64),
     /// Any other expression.
     Expression(Arc<dyn PhysicalExpr>),
+    /// Which of the grouping sets a group belongs to, behind all other keys.
+    GroupingId,
+}
+
+/// One of several sets of keys (GROUPING SETS, ROLLUP, CUBE) by which every row is grouped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupingSet {
+    /// For each [`WindowKey::Expression`], in their order: true if the set lacks it. Its column is NULL then.
+    pub lacks: Vec<bool>,
+    /// Its value of [`WindowKey::GroupingId`].
+    pub id: u64,
 }
 
 /// A window aggregate. Its output is the keys, then the functions, in the columns of `schema`.
@@ -48,8 +59,14 @@ pub struct Aggregation {
     /// The watermark before a row, in microseconds, where rows can be in several windows: those that had closed by then
     /// don't get it.
     pub watermark: Option<Arc<dyn PhysicalExpr>>,
+    /// How far the rows may be behind the job's watermark, where they come from another operator that keeps state: of
+    /// what that one has to emit, no row with a time before the watermark less this is missing at an epoch's end. None
+    /// where they come from streams.
+    pub behind: Option<i64>,
     /// The keys.
     pub keys: Vec<WindowKey>,
+    /// The grouping sets; none if there is one with all keys.
+    pub sets: Vec<GroupingSet>,
     /// The functions.
     pub functions: Vec<WindowFunction>,
     /// Columns of the output.
@@ -66,17 +83,18 @@ pub(crate) struct Evaluated {
 }
 
 impl Aggregation {
-    fn key_expressions(&self) -> impl Iterator<Item = (&Arc<dyn PhysicalExpr>, &Field)> {
-        let fields = self.schema.fields().iter().map(AsRef::as_ref);
-        self.keys.iter().zip(fields).filter_map(|(key, field)| match key {
-            WindowKey::Expression(expression) => Some((expression, field)),
+    fn key_expressions(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
+        self.keys.iter().filter_map(|key| match key {
+            WindowKey::Expression(expression) => Some(expression),
             _ => None,
         })
     }
 
     /// The grouping keys beside the window, as columns.
     pub(crate) fn key_schema(&self) -> SchemaRef {
-        let fields = self.key_expressions().map(|(_, field)| Field::new(field.name(), field.data_type().clone(), true));
+        let own = |key: &WindowKey| matches!(key, WindowKey::Expression(_) | WindowKey::GroupingId);
+        let fields = self.keys.iter().zip(self.schema.fields()).filter(|(key, _)| own(key));
+        let fields = fields.map(|(_, field)| Field::new(field.name(), field.data_type().clone(), true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
@@ -132,11 +150,11 @@ impl Aggregation {
         Groups::try_new(&self.key_schema(), &self.functions)
     }
 
-    /// Keys, arguments and filters of a batch's rows.
+    /// Keys, arguments and filters of a batch's rows, without the grouping id.
     pub(crate) fn evaluate(&self, batch: &RecordBatch) -> Result<Evaluated> {
         let rows = batch.num_rows();
         let column = |expression: &Arc<dyn PhysicalExpr>| expression.evaluate(batch)?.into_array(rows);
-        let keys = self.key_expressions().map(|(e, _)| column(e)).collect::<Result<Vec<_>>>()?;
+        let keys = self.key_expressions().map(column).collect::<Result<Vec<_>>>()?;
         let (mut arguments, mut filters) = (Vec::new(), Vec::new());
         for function in &self.functions {
             let mut expressions = function.function.expressions();
@@ -154,6 +172,24 @@ impl Aggregation {
             });
         }
         Ok(Evaluated { keys, arguments, filters, rows })
+    }
+
+    /// The rows once for each grouping set, the columns of keys that it lacks NULL, its id behind them.
+    pub(crate) fn by_set(&self, rows: Evaluated) -> Result<Vec<Evaluated>> {
+        if self.sets.is_empty() {
+            return Ok(vec![rows]);
+        }
+        let id_type = self.key_schema().fields().last().map(|field| field.data_type().clone());
+        let of_set = |set: &GroupingSet| {
+            let keys = rows.keys.iter().zip(&set.lacks);
+            let mut keys: Vec<ArrayRef> = keys
+                .map(|(key, lacks)| if *lacks { new_null_array(key.data_type(), rows.rows) } else { Arc::clone(key) })
+                .collect();
+            let id = ScalarValue::UInt64(Some(set.id)).cast_to(id_type.as_ref().unwrap_or(&DataType::UInt64))?;
+            keys.push(id.to_array_of_size(rows.rows)?);
+            Ok(Evaluated { keys, arguments: rows.arguments.clone(), filters: rows.filters.clone(), rows: rows.rows })
+        };
+        self.sets.iter().map(of_set).collect()
     }
 
     /// A state chunk of emitted accumulators. Views are copied out of the buffers that they point into, so that a key

@@ -15,8 +15,8 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
-    PlanProperties, ReplaceChildrenOptions, SendableRecordBatchStream,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
+    Partitioning, PlanProperties, ReplaceChildrenOptions, SendableRecordBatchStream,
 };
 use futures::{StreamExt, TryStreamExt};
 use salamander_connector_api::timestamp_type;
@@ -32,7 +32,7 @@ const YIELD_ROWS: usize = 65_536;
 ///
 /// Each plan partition takes its rows into accumulators of its own; nothing is exchanged between them. The first one
 /// begins each epoch by emitting the windows that the job's watermark has passed: it merges what all partitions have of
-/// them. What it holds between epochs is in the job's [`crate::JobStates`], by the operator's id.
+/// them. Over another operator that keeps state there is one plan partition, which takes that one's rows first. What it holds between epochs is in the job's [`crate::JobStates`], by the operator's id.
 #[derive(Debug)]
 pub struct WindowAggregateExec {
     /// Stable as long as the query is: state is stored under it.
@@ -76,17 +76,20 @@ impl DisplayAs for WindowAggregateExec {
         let keys = self.aggregation.keys.iter().map(|key| match key {
             WindowKey::Window => "window".to_owned(),
             WindowKey::Start => "window start".to_owned(),
-            WindowKey::End => "window end".to_owned(),
+            WindowKey::BeforeEnd(0) => "window end".to_owned(),
+            WindowKey::BeforeEnd(before) => format!("window end - {before} µs"),
             WindowKey::Expression(expression) => expression.to_string(),
+            WindowKey::GroupingId => format!("{} grouping sets", self.aggregation.sets.len()),
         });
         let functions = self.aggregation.functions.iter().map(|f| f.function.name().to_owned());
         write!(
             f,
-            "WindowAggregateExec: window=[{} of {}], by=[{}], aggr=[{}]",
+            "WindowAggregateExec: window=[{} of {}], by=[{}], aggr=[{}]{}",
             self.aggregation.windows,
             self.aggregation.time,
             keys.collect::<Vec<_>>().join(", "),
-            functions.collect::<Vec<_>>().join(", ")
+            functions.collect::<Vec<_>>().join(", "),
+            if self.aggregation.behind.is_some() { ", over emitted rows" } else { "" }
         )
     }
 }
@@ -102,6 +105,14 @@ impl ExecutionPlan for WindowAggregateExec {
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![&self.input]
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        // All that another operator emits in an epoch must be here before windows close.
+        vec![match self.aggregation.behind {
+            Some(_) => Distribution::SinglePartition,
+            None => Distribution::UnspecifiedDistribution,
+        }]
     }
 
     fn apply_expressions(
@@ -153,7 +164,11 @@ impl ExecutionPlan for WindowAggregateExec {
             Ok::<_, DataFusionError>(())
         };
         let take = futures::stream::once(take).filter_map(async |done| done.err().map(Err));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.aggregation.schema), emit.chain(take))))
+        let schema = Arc::clone(&self.aggregation.schema);
+        Ok(match self.aggregation.behind {
+            None => Box::pin(RecordBatchStreamAdapter::new(schema, emit.chain(take))),
+            Some(_) => Box::pin(RecordBatchStreamAdapter::new(schema, take.chain(emit))),
+        })
     }
 }
 
@@ -191,8 +206,8 @@ fn output(aggregation: &Aggregation, window: Window, groups: Groups) -> Result<R
         columns.push(match key {
             WindowKey::Window => window_column(window, rows),
             WindowKey::Start => times(window.start, rows),
-            WindowKey::End => times(window.end, rows),
-            WindowKey::Expression(_) => {
+            WindowKey::BeforeEnd(before) => times(window.end.saturating_sub(*before), rows),
+            WindowKey::Expression(_) | WindowKey::GroupingId => {
                 keys.next().ok_or_else(|| internal_datafusion_err!("the key {} is missing", field.name()))?
             }
         });

@@ -16,6 +16,6 @@ pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
-pub use aggregation::{Aggregation, WindowFunction, WindowKey};
+pub use aggregation::{Aggregation, GroupingSet, WindowFunction, WindowKey};
 pub use exec::WindowAggregateExec;
 pub use spec::{Window, WindowKind, WindowSpec};

@@ -60,12 +60,16 @@ impl WindowState {
             return Ok(());
         }
         let spread = self.spread(batch)?;
-        let rows = self.aggregation.evaluate(batch)?;
+        let sets = self.aggregation.by_set(self.aggregation.evaluate(batch)?)?;
         let mut live = self.live[partition].lock();
         match spread {
-            Spread::One(bucket) => self.groups_of(&mut live, bucket)?.update(&rows),
+            Spread::One(bucket) => {
+                let groups = self.groups_of(&mut live, bucket)?;
+                sets.iter().try_for_each(|rows| groups.update(rows))
+            }
             Spread::Several(parts) => parts.into_iter().try_for_each(|(bucket, indices)| {
-                self.groups_of(&mut live, bucket)?.update(&rows.part(&UInt32Array::from(indices))?)
+                let (groups, indices) = (self.groups_of(&mut live, bucket)?, UInt32Array::from(indices));
+                sets.iter().try_for_each(|rows| groups.update(&rows.part(&indices)?))
             }),
         }
     }
@@ -118,9 +122,15 @@ impl WindowState {
         Some(Bucket { start, tag })
     }
 
-    /// Takes out what the windows are made of that end after `closed` and not after `watermark`. Panes that no later
-    /// window needs are dropped.
+    /// The watermark of the rows that come here, when the job's is this.
+    fn own(&self, watermark: i64) -> i64 {
+        watermark.saturating_sub(self.aggregation.behind.unwrap_or(0))
+    }
+
+    /// Takes out what the windows are made of that are due after `closed` and by `watermark`, both the job's. Panes that
+    /// no later window needs are dropped.
     pub(crate) fn close(&self, store: &Mutex<StateStore>, closed: Option<i64>, watermark: i64) -> Result<Vec<Closing>> {
+        let (closed, watermark) = (closed.map(|at| self.own(at)), self.own(watermark));
         let mut live: Vec<_> = self.live.iter().map(Mutex::lock).collect();
         let mut store = store.lock();
         let mut buckets: BTreeSet<Bucket> = live.iter().flat_map(|l| l.keys().copied()).collect();
@@ -196,7 +206,8 @@ impl Keeps for WindowState {
         let stored = store.buckets(&self.operator).next();
         let live = self.live.iter().filter_map(|l| l.lock().keys().next().copied()).min();
         let first = stored.into_iter().chain(live).min()?;
-        self.aggregation.windows.first_end_after(first.start, closed.unwrap_or(i64::MIN))
+        let end = self.aggregation.windows.first_end_after(first.start, closed.map_or(i64::MIN, |at| self.own(at)))?;
+        Some(end.saturating_add(self.aggregation.behind.unwrap_or(0)))
     }
 
     /// Turns all live accumulators into chunks, and merges chunks where a bucket has many.

@@ -34,6 +34,8 @@ fn aggregation(windows: WindowSpec) -> Arc<Aggregation> {
     Arc::new(Aggregation {
         windows,
         time: column("ts", 0),
+        behind: None,
+        sets: vec![],
         watermark: None,
         keys: vec![WindowKey::Start, WindowKey::Expression(column("k", 1))],
         functions: vec![function(count_udaf(), "rows"), function(max_udaf(), "latest")],
