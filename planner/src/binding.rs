@@ -87,6 +87,7 @@ impl SchemaProvider for Database {
             Some(Relation::Stream(stream)) => {
                 Some(Arc::new(StreamTable::new(stream, self.binding.reading.clone())) as _)
             }
+            Some(Relation::Plan(plan)) => Some(Arc::new(ViewTable::new(plan, None)) as _),
             Some(Relation::View { database, query, columns }) => {
                 let plan = self.binding.view(&name, &database, &query, &columns).await?;
                 Some(Arc::new(ViewTable::new(plan, Some(query.to_string()))) as _)

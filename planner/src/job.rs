@@ -7,6 +7,7 @@
 
 use crate::binding::{Reading, stream_of};
 use crate::error::PlanError;
+use crate::materialized::{self, ViewQuery};
 use crate::session::{Planner, project_to};
 use crate::tables::{StreamRelation, Tables};
 use crate::windows::{self, WindowPlanner};
@@ -59,6 +60,8 @@ pub struct JobPlan {
     pub physical: Arc<dyn ExecutionPlan>,
     /// True if it has operators that keep state: windowed aggregates, whose late rows are put aside.
     pub keeps_state: bool,
+    /// How it is read, if it keeps a materialized view.
+    pub view: Option<ViewQuery>,
     /// Session, environment and functions of a run.
     pub task: Arc<TaskContext>,
 }
@@ -112,7 +115,16 @@ impl Planner {
         let logical = state.optimize(&plan)?;
         let physical = state.query_planner().create_physical_plan(&logical, &state).await?;
         let task = state.task_ctx();
-        Ok(JobPlan { inputs: Vec::new(), scans: 0, partitions: 1, logical, physical, keeps_state: false, task })
+        Ok(JobPlan {
+            inputs: Vec::new(),
+            scans: 0,
+            partitions: 1,
+            logical,
+            physical,
+            keeps_state: false,
+            view: None,
+            task,
+        })
     }
 
     /// Plans `INSERT INTO target query` as a job.
@@ -126,6 +138,7 @@ impl Planner {
         query: &Query,
         target: &JobTarget,
         partitions: usize,
+        keeps: Keeps,
     ) -> Result<JobPlan, PlanError> {
         let scans = Arc::new(Mutex::new(Vec::new()));
         let reading = Reading::Continuous { scans: Arc::clone(&scans), partitions };
@@ -134,14 +147,19 @@ impl Planner {
         let plan = binding.plan(database, query).await?;
         // As it was written, so that the refusal names what the user wrote; and as it will run.
         check_streams(&plan)?;
-        check_row_wise(&plan, true)?;
+        check_row_wise(&plan, if keeps == Keeps::View { Stage::WrittenView } else { Stage::Written })?;
         check_clock(&plan)?;
         let plan = fit(plan, target)?;
         let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-        let plan = windows::explode(windows::make_continuous(plan)?)?;
-        check_row_wise(&plan, false)?;
+        let plan = windows::make_continuous(plan, keeps == Keeps::View)?;
+        let (plan, view) = match keeps {
+            Keeps::Table => (windows::set_apart(plan)?, None),
+            Keeps::View => materialized::split(plan).map(|(plan, view)| (plan, Some(view)))?,
+        };
+        let plan = windows::explode(plan)?;
+        check_row_wise(&plan, Stage::Planned)?;
         let logical = state.optimizer().optimize(plan, &state, |_, _| {})?;
-        check_row_wise(&logical, false)?;
+        check_row_wise(&logical, Stage::Planned)?;
         let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
         let input = physical.create_physical_plan(&logical, &state).await?;
         let physical: Arc<dyn ExecutionPlan> = Arc::new(EpochSinkExec::new(target.name.clone(), input));
@@ -160,6 +178,7 @@ impl Planner {
             logical,
             keeps_state: keeps_state(&physical),
             physical,
+            view,
             task: state.task_ctx(),
         })
     }
@@ -254,8 +273,28 @@ fn check_streams(plan: &LogicalPlan) -> Result<(), PlanError> {
     }
 }
 
+/// What a job's rows are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// A table: rows are only added.
+    Table,
+    /// A materialized view, which is read from the job's state too.
+    View,
+}
+
+/// How far a plan has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// As it was written.
+    Written,
+    /// The same for a materialized view, whose upper part is a batch when it is read.
+    WrittenView,
+    /// As it runs.
+    Planned,
+}
+
 /// Refuses what needs state or never ends.
-fn check_row_wise(plan: &LogicalPlan, as_written: bool) -> Result<(), PlanError> {
+fn check_row_wise(plan: &LogicalPlan, stage: Stage) -> Result<(), PlanError> {
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
         let part = match node {
@@ -267,7 +306,10 @@ fn check_row_wise(plan: &LogicalPlan, as_written: bool) -> Result<(), PlanError>
             | LogicalPlan::Unnest(_) => return Ok(TreeNodeRecursion::Continue),
             // By a window: anything else is refused when the windows are made, with what to write.
             LogicalPlan::Aggregate(_) | LogicalPlan::Extension(_) => return Ok(TreeNodeRecursion::Continue),
-            LogicalPlan::Distinct(_) | LogicalPlan::Join(_) | LogicalPlan::Window(_) if as_written => {
+            LogicalPlan::Distinct(_) | LogicalPlan::Join(_) | LogicalPlan::Window(_) if stage != Stage::Planned => {
+                return Ok(TreeNodeRecursion::Continue);
+            }
+            LogicalPlan::Sort(_) | LogicalPlan::Limit(_) if stage == Stage::WrittenView => {
                 return Ok(TreeNodeRecursion::Continue);
             }
             LogicalPlan::Distinct(_) => "DISTINCT ON a stream",

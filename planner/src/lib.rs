@@ -14,14 +14,16 @@ mod binding;
 mod duplicates;
 pub mod error;
 pub mod job;
+mod materialized;
 mod rlike;
 pub mod session;
 pub mod tables;
 mod wildcard;
 mod windows;
 
-pub use arrow_types::{arrow_schema, arrow_type};
+pub use arrow_types::{arrow_schema, arrow_type, column_type};
 pub use error::PlanError;
-pub use job::{JobInput, JobPlan, JobTarget};
+pub use job::{JobInput, JobPlan, JobTarget, Keeps};
+pub use materialized::ViewQuery;
 pub use session::Planner;
 pub use tables::{Relation, StreamRelation, Tables};

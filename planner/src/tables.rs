@@ -3,6 +3,7 @@
 use crate::error::PlanError;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
+use datafusion::logical_expr::LogicalPlan;
 use salamander_connector_api::{Decoder, Source};
 use salamander_operators::EventTime;
 use salamander_types::TableId;
@@ -36,6 +37,8 @@ pub enum Relation {
     Stream(StreamRelation),
     /// A table that a SELECT reads.
     Table(Arc<dyn TableProvider>),
+    /// A plan that gives its rows: a materialized view.
+    Plan(LogicalPlan),
     /// A view.
     View {
         /// The database that unqualified names in the query belong to.

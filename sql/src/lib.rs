@@ -32,7 +32,7 @@ pub use options::{Options, Ref};
 pub use parser::{EVENTHUBS_METADATA, parse, parse_one};
 pub use split::{Piece, is_complete, split};
 pub use statement::{CreateDatabase, CreateJob, CreateTable, CreateView, Insert, Show, Spanned, Statement, like};
-pub use table::{ColumnDef, ConnectorTable, FileFormat, HiveTable, TableDef, TableKind, Watermark};
+pub use table::{ColumnDef, ConnectorTable, FileFormat, HiveTable, MaterializedView, TableDef, TableKind, Watermark};
 pub use units::{parse_duration_micros, parse_size_bytes};
 
 /// sqlparser's syntax tree, which queries are handed on as.

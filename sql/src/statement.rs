@@ -36,6 +36,8 @@ pub enum Statement {
     CreateTable(CreateTable),
     /// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS] name [(columns)] AS query`.
     CreateView(CreateView),
+    /// `CREATE MATERIALIZED VIEW [IF NOT EXISTS] name [(columns)] AS query`: never OR REPLACE.
+    CreateMaterializedView(CreateView),
     /// `CREATE JOB [IF NOT EXISTS] name AS INSERT INTO table [(columns)] query`.
     CreateJob(CreateJob),
     /// `INSERT INTO table [(columns)] query`: a job over a stream, a bounded insert otherwise.
@@ -49,6 +51,13 @@ pub enum Statement {
     },
     /// `DROP VIEW [IF EXISTS] name`.
     DropView {
+        /// The view.
+        name: TableName,
+        /// Do nothing if there is none.
+        if_exists: bool,
+    },
+    /// `DROP MATERIALIZED VIEW [IF EXISTS] name`: with its job and its rows.
+    DropMaterializedView {
         /// The view.
         name: TableName,
         /// Do nothing if there is none.

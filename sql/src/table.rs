@@ -33,6 +33,8 @@ pub enum TableKind {
     Connector(ConnectorTable),
     /// A folder of Parquet files in Hive's layout: `CREATE EXTERNAL TABLE`.
     Hive(HiveTable),
+    /// A query's result that a job keeps up to date: `CREATE MATERIALIZED VIEW`.
+    Materialized(MaterializedView),
 }
 
 /// A connector's table.
@@ -44,6 +46,14 @@ pub struct ConnectorTable {
     pub watermark: Option<Watermark>,
     /// Its options as written, checked against [`crate::options::registry`].
     pub options: Options,
+}
+
+/// A materialized view's query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaterializedView {
+    /// Its query as written.
+    pub query: String,
 }
 
 /// A Hive table. Its partition columns come after its other columns.
@@ -110,7 +120,7 @@ impl TableDef {
     pub fn all_columns(&self) -> impl Iterator<Item = &ColumnDef> {
         let partition_columns = match &self.kind {
             TableKind::Hive(hive) => hive.partition_columns.as_slice(),
-            TableKind::Connector(_) => &[],
+            TableKind::Connector(_) | TableKind::Materialized(_) => &[],
         };
         self.columns.iter().chain(partition_columns)
     }
@@ -124,7 +134,15 @@ impl TableDef {
     pub fn connector(&self) -> Option<&ConnectorTable> {
         match &self.kind {
             TableKind::Connector(connector) => Some(connector),
-            TableKind::Hive(_) => None,
+            TableKind::Hive(_) | TableKind::Materialized(_) => None,
+        }
+    }
+
+    /// The materialized view's part, if it is one.
+    pub fn materialized(&self) -> Option<&MaterializedView> {
+        match &self.kind {
+            TableKind::Materialized(view) => Some(view),
+            TableKind::Connector(_) | TableKind::Hive(_) => None,
         }
     }
 
@@ -132,12 +150,15 @@ impl TableDef {
     pub fn hive(&self) -> Option<&HiveTable> {
         match &self.kind {
             TableKind::Hive(hive) => Some(hive),
-            TableKind::Connector(_) => None,
+            TableKind::Connector(_) | TableKind::Materialized(_) => None,
         }
     }
 
     /// The statement that makes this table, as SHOW CREATE TABLE shows it: keys that stand inline are masked.
     pub fn to_sql(&self) -> String {
+        if let TableKind::Materialized(view) = &self.kind {
+            return self.materialized_sql(view);
+        }
         let mut lines: Vec<String> = self.columns.iter().map(column_sql).collect();
         let external = match &self.kind {
             TableKind::Connector(connector) => {
@@ -147,6 +168,7 @@ impl TableDef {
                 ""
             }
             TableKind::Hive(_) => "EXTERNAL ",
+            TableKind::Materialized(_) => "",
         };
         let mut sql = format!("CREATE {external}TABLE {} (\n{}\n)", self.name.to_sql(), lines.join(",\n"));
         if let Some(comment) = &self.comment {
@@ -155,8 +177,16 @@ impl TableDef {
         match &self.kind {
             TableKind::Connector(connector) => sql.push_str(&format!("\nWITH {}", options_sql(&connector.options))),
             TableKind::Hive(hive) => sql.push_str(&hive_sql(hive)),
+            TableKind::Materialized(_) => {}
         }
         sql
+    }
+
+    fn materialized_sql(&self, view: &MaterializedView) -> String {
+        let columns: Vec<String> = self.columns.iter().map(|column| column.name.to_sql()).collect();
+        let comment = self.comment.as_deref().map_or_else(String::new, |c| format!("\nCOMMENT {}", string_sql(c)));
+        let name = self.name.to_sql();
+        format!("CREATE MATERIALIZED VIEW {name} ({}){comment} AS\n{}", columns.join(", "), view.query)
     }
 }
 

@@ -50,7 +50,7 @@ fn words_that_are_no_statements() {
           |
         1 | GRANT SELECT ON t TO x
           | ^
-          = hint: supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | JOB, DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS | STATE | WATERMARKS, DESCRIBE, START JOB, STOP JOB, USE, SET"#]],
+          = hint: supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | MATERIALIZED VIEW | JOB, DROP DATABASE | TABLE | VIEW | MATERIALIZED VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS | STATE | WATERMARKS, DESCRIBE, START JOB, STOP JOB, USE, SET"#]],
     );
     check(
         "42",
@@ -60,7 +60,7 @@ fn words_that_are_no_statements() {
           |
         1 | 42
           | ^
-          = hint: supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | JOB, DROP DATABASE | TABLE | VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS | STATE | WATERMARKS, DESCRIBE, START JOB, STOP JOB, USE, SET"#]],
+          = hint: supported are SELECT, INSERT INTO, EXPLAIN, CREATE DATABASE | TABLE | EXTERNAL TABLE | VIEW | MATERIALIZED VIEW | JOB, DROP DATABASE | TABLE | VIEW | MATERIALIZED VIEW | JOB, SHOW DATABASES | TABLES | PARTITIONS | CREATE TABLE | JOBS | STATE | WATERMARKS, DESCRIBE, START JOB, STOP JOB, USE, SET"#]],
     );
 }
 
@@ -251,14 +251,14 @@ fn inserts_and_jobs() {
 #[test]
 fn views() {
     check(
-        "CREATE MATERIALIZED VIEW errors AS SELECT count(*) FROM logs",
+        "CREATE OR REPLACE MATERIALIZED VIEW errors AS SELECT count(*) FROM logs",
         expect![[r#"
-        error: CREATE MATERIALIZED VIEW is not supported yet: it arrives with updating results
+        error: a materialized view can't be replaced: what it has kept would be lost
          --> line 1, column 8
           |
-        1 | CREATE MATERIALIZED VIEW errors AS SELECT count(*) FROM logs
+        1 | CREATE OR REPLACE MATERIALIZED VIEW errors AS SELECT count(*) FROM logs
           |        ^
-          = hint: write CREATE JOB … AS INSERT INTO … for rows without aggregates, or a CREATE VIEW that is computed when it is read"#]],
+          = hint: DROP MATERIALIZED VIEW it first"#]],
     );
     check(
         "CREATE OR REPLACE TABLE t (a INT) WITH ('connector' = 'blackhole')",

@@ -86,7 +86,7 @@ async fn plan(partitions: usize) -> Result<JobPlan> {
     let query = parts.insert.query.clone();
     let tables = Arc::new(Example { parts, source, decoder });
     let planner = Planner::try_new(Arc::default(), partitions)?;
-    Ok(planner.job(tables, "default", &query, &target, partitions).await?)
+    Ok(planner.job(tables, "default", &query, &target, partitions, salamander_planner::Keeps::Table).await?)
 }
 
 /// `rows` generated lines as the reader of a source would give them.

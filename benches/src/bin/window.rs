@@ -119,7 +119,16 @@ async fn plan(sql: &str, partitions: usize) -> Result<JobPlan> {
     let schema = Arc::new(arrow_schema(target.table.all_columns()));
     let target = JobTarget { name: "target".to_owned(), schema, columns: vec![] };
     let planner = Planner::try_new(Arc::default(), partitions)?;
-    Ok(planner.job(Arc::new(Logs { source, decoder }), "default", &query, &target, partitions).await?)
+    Ok(planner
+        .job(
+            Arc::new(Logs { source, decoder }),
+            "default",
+            &query,
+            &target,
+            partitions,
+            salamander_planner::Keeps::Table,
+        )
+        .await?)
 }
 
 /// Generated lines as the reader of a source would give them.

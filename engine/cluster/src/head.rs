@@ -17,7 +17,7 @@ use salamander_types::{Clock, Entropy, JobId, SystemClock, SystemEntropy, TableI
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How many of the largest memory users an out-of-memory error names.
@@ -64,6 +64,8 @@ impl HeadOptions {
 /// A running head.
 #[derive(Debug)]
 pub struct Head {
+    /// Itself, for plans that read what its jobs keep.
+    pub(crate) this: Weak<Self>,
     pub(crate) options: HeadOptions,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) root: Path,
@@ -96,8 +98,10 @@ impl Head {
         let catalog = CatalogLog::open(Arc::clone(&store), root.clone().join("catalog"), context.clone()).await?;
         let written = read_job_logs(&store, &root, &context).await?;
         let tables = TableRegistry::new(Arc::clone(&store), root.clone(), written);
-        let head = Arc::new(Self {
-            planner: Planner::try_new(runtime, options.query_partitions)?,
+        let planner = Planner::try_new(runtime, options.query_partitions)?;
+        let head = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            planner,
             options,
             store,
             root,

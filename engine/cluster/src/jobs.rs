@@ -3,7 +3,8 @@
 use crate::connectors::open_sink;
 use crate::error::HeadError;
 use crate::head::Head;
-use crate::relations::{Pin, Relations, table_id};
+use crate::materialized::keeps;
+use crate::relations::{Pin, table_id};
 use crate::tables::outbox_id;
 use salamander_job::spec::Target;
 use salamander_job::{Ending, JobEnvironment, JobHandle, JobOptions, JobPhase, JobSpec, JobStatus, STOPPED};
@@ -30,22 +31,23 @@ impl Head {
         once: bool,
     ) -> Result<JobPlan, HeadError> {
         let schema = crate::connectors::declared_schema(&target.def);
-        let target = JobTarget {
+        let planned = JobTarget {
             name: target.def.name.to_string(),
             schema,
             columns: insert.columns.iter().map(|c| c.key().to_owned()).collect(),
         };
-        let relations =
-            Arc::new(Relations { catalog: Arc::clone(catalog), tables: Arc::clone(&self.tables), pin: Pin::Committed });
+        let relations = Arc::new(self.relations_at(catalog, Pin::Committed));
         Ok(if once {
-            self.planner.insertion(relations, session_db, &insert.query, &target).await?
+            self.planner.insertion(relations, session_db, &insert.query, &planned).await?
         } else {
-            self.planner.job(relations, session_db, &insert.query, &target, self.options.job_partitions).await?
+            self.planner
+                .job(relations, session_db, &insert.query, &planned, self.options.job_partitions, keeps(target))
+                .await?
         })
     }
 
     /// Makes what a job needs to run.
-    async fn job_spec(&self, catalog: &Arc<Catalog>, job: &CatalogJob) -> Result<JobSpec, HeadError> {
+    pub(crate) async fn job_spec(&self, catalog: &Arc<Catalog>, job: &CatalogJob) -> Result<JobSpec, HeadError> {
         let insert = match salamander_sql::parse_one(&job.sql)?.statement {
             Statement::Insert(insert) => insert,
             _ => return Err(HeadError::invalid(format!("job {} holds no INSERT", job.name))),
@@ -84,6 +86,9 @@ impl Head {
             return Ok(Target::Table(self.tables.external(&table_id(target), &target.def).await?));
         }
         let schema = crate::connectors::declared_schema(&target.def);
+        if target.def.materialized().is_some() {
+            return Ok(Target::Table(self.tables.hidden(table_id(target), target.def.name.to_string(), &schema)?));
+        }
         Ok(match open_sink(&target.def)? {
             None => Target::Blackhole,
             Some(sink) => {
@@ -93,7 +98,7 @@ impl Head {
         })
     }
 
-    fn job_environment(&self, job: &JobId) -> JobEnvironment {
+    pub(crate) fn job_environment(&self, job: &JobId) -> JobEnvironment {
         JobEnvironment {
             store: Arc::clone(&self.store),
             log_folder: self.root.clone().join("jobs").join(job.as_str()).join("log"),

@@ -16,6 +16,7 @@ pub mod error;
 pub mod head;
 mod inserts;
 mod jobs;
+mod materialized;
 pub mod memory;
 mod progress;
 mod queries;

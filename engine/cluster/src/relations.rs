@@ -2,15 +2,19 @@
 
 use crate::connectors::open_stream;
 use crate::error::HeadError;
+use crate::head::Head;
 use crate::tables::TableRegistry;
 use async_trait::async_trait;
+use datafusion::logical_expr::LogicalPlan;
+use parking_lot::Mutex;
 use salamander_hive::{HiveTable, LiveTable};
 use salamander_operators::EventTime;
 use salamander_planner::{PlanError, Relation, StreamRelation, Tables};
 use salamander_sql::catalog::{self, CatalogTable};
 use salamander_sql::{Catalog, Name, TableDef, TableName};
 use salamander_types::TableId;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
 /// Which rows of tables a statement sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +31,10 @@ pub(crate) struct Relations {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) tables: Arc<TableRegistry>,
     pub(crate) pin: Pin,
+    /// Who runs the jobs that keep materialized views.
+    pub(crate) head: Weak<Head>,
+    /// Materialized views that the statement has read.
+    pub(crate) views: Mutex<HashMap<TableId, LogicalPlan>>,
 }
 
 /// A catalog id as the engine's.
@@ -68,6 +76,9 @@ impl Relations {
         if table.def.hive().is_some() {
             let open = self.tables.external(&table_id(table), &table.def).await?;
             return Ok(self.files(open.live));
+        }
+        if table.def.materialized().is_some() {
+            return self.materialized(table).await;
         }
         let stream = open_stream(&table.def)?;
         Ok(Relation::Stream(StreamRelation {

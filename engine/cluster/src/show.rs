@@ -166,6 +166,7 @@ impl Head {
                 if extended {
                     let kind = match &table.def.kind {
                         TableKind::Hive(_) => "external table (Parquet)".to_owned(),
+                        TableKind::Materialized(_) => "materialized view".to_owned(),
                         TableKind::Connector(c) => format!("stream ({})", c.connector_name().unwrap_or("?")),
                     };
                     rows.push([Some("# type".into()), Some(kind), None]);
@@ -206,14 +207,28 @@ impl Head {
     }
 
     pub(crate) fn relations(&self, catalog: &Arc<Catalog>) -> Arc<Relations> {
-        Arc::new(Relations { catalog: Arc::clone(catalog), tables: Arc::clone(&self.tables), pin: Pin::Latest })
+        Arc::new(self.relations_at(catalog, Pin::Latest))
+    }
+
+    pub(crate) fn relations_at(&self, catalog: &Arc<Catalog>, pin: Pin) -> Relations {
+        Relations {
+            catalog: Arc::clone(catalog),
+            tables: Arc::clone(&self.tables),
+            pin,
+            head: self.this.clone(),
+            views: parking_lot::Mutex::default(),
+        }
     }
 }
 
 fn show_tables(catalog: &Catalog, db: &Name, pattern: Option<&String>) -> Result<Vec<Column>, HeadError> {
     let database = catalog.database(db)?;
     let tables = catalog.tables_in(&database.id).into_iter().map(|t| {
-        let kind = if t.def.hive().is_some() { "TABLE" } else { "STREAM" };
+        let kind = match &t.def.kind {
+            TableKind::Hive(_) => "TABLE",
+            TableKind::Connector(_) => "STREAM",
+            TableKind::Materialized(_) => "MATERIALIZED VIEW",
+        };
         (t.def.name.name.to_string(), kind)
     });
     let views = catalog.views_in(&database.id).into_iter().map(|v| (v.name.name.to_string(), "VIEW"));

@@ -46,6 +46,10 @@ impl Head {
             }
             Statement::CreateJob(create) => self.create_job(&database, create).await?,
             Statement::Insert(insert) => self.insert(&catalog, &database, insert).await?,
+            Statement::CreateMaterializedView(create) => self.create_materialized_view(&database, create).await?,
+            Statement::DropMaterializedView { name, if_exists } => {
+                self.drop_materialized_view(&database, name, *if_exists).await?
+            }
             Statement::StartJob { name } => {
                 let job = catalog.resolve_job(name)?;
                 self.resume_job(&catalog, job).await?;
@@ -182,6 +186,10 @@ impl Head {
         once: bool,
     ) -> Result<JobPlan, HeadError> {
         let target = catalog.resolve_table(&insert.table, database)?;
+        if target.def.materialized().is_some() {
+            let name = &target.def.name;
+            return Err(HeadError::invalid(format!("{name} is a materialized view: its own query alone writes to it")));
+        }
         if target.def.hive().is_none() {
             crate::connectors::open_sink(&target.def)?;
         }
@@ -274,6 +282,6 @@ fn free_name(catalog: &Catalog, insert: &Insert) -> Option<Name> {
 }
 
 /// A fresh id in the catalog's alphabet.
-fn fresh_id(prefix: &str, entropy: &dyn Entropy) -> String {
+pub(crate) fn fresh_id(prefix: &str, entropy: &dyn Entropy) -> String {
     format!("{prefix}{:016x}", entropy.next_u64())
 }

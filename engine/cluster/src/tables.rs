@@ -93,12 +93,17 @@ impl TableRegistry {
         self.hidden(late_records_id(stream), format!("{name}$late_records"), &late_records_schema())
     }
 
+    /// Where a hidden table's files are.
+    pub(crate) fn hidden_folder(&self, id: &TableId) -> Path {
+        self.root.clone().join("tables").join(id.as_str())
+    }
+
     /// A hidden table in the data directory.
     pub(crate) fn hidden(&self, id: TableId, name: String, schema: &Schema) -> Result<SinkTable, HeadError> {
         if let Some(open) = self.open.lock().get(&id) {
             return Ok(open.clone());
         }
-        let root = self.root.clone().join("tables").join(id.as_str());
+        let root = self.hidden_folder(&id);
         let location = TableLocation { store: Arc::clone(&self.store), root };
         let layout = TableLayout::new(id, name, location, schema, &[], TableOptions::default())?;
         self.insert(layout)

@@ -47,6 +47,12 @@ pub enum JobError {
         /// Why it is at rest.
         reason: String,
     },
+    /// A job that is starting, or being tried again.
+    #[error("the job that keeps the view gives no answer, it is {phase}: SHOW JOBS says more")]
+    NoAnswer {
+        /// Where it stands.
+        phase: String,
+    },
     /// Another generation rules the log: this process must not touch it any more.
     #[error("another engine has taken over job {0}")]
     Fenced(String),
@@ -68,6 +74,7 @@ impl JobError {
             Self::State(e) => e.kind(),
             Self::Epoch(e) | Self::Query(e) => datafusion_kind(e),
             Self::Fenced(_) => ErrorKind::Fenced,
+            Self::NoAnswer { .. } => ErrorKind::Transient,
             Self::SourceChanged(_) | Self::AtRest { .. } => ErrorKind::Invalid,
             Self::Internal(_) | Self::Live(_) | Self::Arrow(_) => ErrorKind::Internal,
         }

@@ -19,6 +19,7 @@ pub mod error;
 pub mod inputs;
 mod keyed_state;
 mod pace;
+pub mod peek;
 pub mod protocol;
 pub mod run;
 pub mod spec;
@@ -27,6 +28,7 @@ pub mod supervisor;
 mod watermarks;
 
 pub use error::JobError;
+pub use peek::{Peek, peek_at_rest};
 pub use protocol::Ending;
 pub use run::{INSERTED, STOPPED, reopen};
 pub use spec::{JobEnvironment, JobOptions, JobSpec, SinkTable};

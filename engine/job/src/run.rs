@@ -11,6 +11,7 @@ use crate::error::JobError;
 use crate::inputs::{Inputs, Look, Taken};
 use crate::keyed_state::KeyedState;
 use crate::pace::Pace;
+use crate::peek::Peeks;
 use crate::protocol::{Effect, Ending, Event, Protocol};
 use crate::spec::{JobEnvironment, JobSpec, SinkTable, Target};
 use crate::status::{JobPhase, SharedStatus};
@@ -112,6 +113,7 @@ pub async fn run_generation(
     environment: JobEnvironment,
     status: SharedStatus,
     mut ending: watch::Receiver<Option<Ending>>,
+    peeks: &Peeks,
 ) -> Result<Ended, JobError> {
     // Told to end before it begins, a generation reads nothing: it only ends what is committed (the source may be gone).
     let reads = ending.borrow().is_none();
@@ -122,7 +124,7 @@ pub async fn run_generation(
     if reads && spec.plan.runs_once() && !generation.insert_once(&mut ending).await? {
         generation = Tenure::begin(spec, environment, status, false).await?;
     }
-    generation.run(&mut ending).await?;
+    generation.run(&mut ending, peeks).await?;
     match generation.state.finished {
         Some(reason) => Ok(Ended::Finished(reason)),
         None => Ok(Ended::Paused),
@@ -310,12 +312,13 @@ impl Tenure {
         Ok(())
     }
 
-    async fn run(&mut self, ending: &mut watch::Receiver<Option<Ending>>) -> Result<(), JobError> {
+    async fn run(&mut self, ending: &mut watch::Receiver<Option<Ending>>, peeks: &Peeks) -> Result<(), JobError> {
         let notify = self.inputs.notify();
         let options = self.spec.options.clone();
         let mut checkpoint = interval(options.checkpoint_interval);
         let mut discovery = interval(options.discovery_interval);
         while !self.done {
+            peeks.answer(&self.spec, self.keyed.states(), self.keyed.closed())?;
             let asked = ending.borrow_and_update().clone();
             if let Some(asked) = asked.filter(|_| !self.protocol.is_ending()) {
                 self.end(asked)?;
@@ -356,6 +359,7 @@ impl Tenure {
                 changed = ending.changed(), if !self.protocol.is_ending() => if changed.is_err() {
                     self.end(Ending::Pause)?;
                 },
+                () = peeks.asked() => {},
                 _ = checkpoint.tick() => self.due()?,
                 _ = discovery.tick(), if self.inputs.may_grow() && !self.protocol.is_ending() => self.discover(),
                 () = tokio::time::sleep(pause), if may_run && !pause.is_zero() => {},

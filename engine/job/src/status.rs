@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use salamander_operators::OperatorState;
 use salamander_types::manifest::Counters;
 use salamander_types::{Epoch, ErrorKind, Generation, LogNumber};
+use std::fmt;
 use std::sync::Arc;
 
 /// Where a job stands.
@@ -28,6 +29,19 @@ pub enum JobPhase {
         /// Whether it is tried again by itself.
         retrying: bool,
     },
+}
+
+impl fmt::Display for JobPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("starting"),
+            Self::Running => f.write_str("running"),
+            Self::Stopping => f.write_str("stopping"),
+            Self::Paused => f.write_str("paused"),
+            Self::Finished(reason) => write!(f, "finished: {reason}"),
+            Self::Failed { reason, .. } => write!(f, "failed: {reason}"),
+        }
+    }
 }
 
 /// A job's figures.

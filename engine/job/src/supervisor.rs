@@ -1,6 +1,7 @@
 //! Keeps a job alive: a new generation after each failure, with growing pauses, until it is told to end.
 
 use crate::error::JobError;
+use crate::peek::{Peek, Peeks, peek_at_rest};
 use crate::protocol::Ending;
 use crate::run::{Ended, at_rest, run_generation};
 use crate::spec::{JobEnvironment, JobSpec};
@@ -25,6 +26,8 @@ const RECOVERED: Duration = Duration::from_secs(30);
 pub struct JobHandle {
     spec: Arc<JobSpec>,
     status: SharedStatus,
+    environment: JobEnvironment,
+    peeks: Peeks,
     ending: watch::Sender<Option<Ending>>,
     task: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     abort: tokio::task::AbortHandle,
@@ -44,9 +47,11 @@ impl JobHandle {
     fn begin(spec: Arc<JobSpec>, environment: JobEnvironment, ending: Option<Ending>) -> Self {
         let status = SharedStatus::default();
         let (ending, asked) = watch::channel(ending);
-        let task = tokio::spawn(supervise(Arc::clone(&spec), environment, status.clone(), asked));
+        let peeks = Peeks::default();
+        let job = supervise(Arc::clone(&spec), environment.clone(), status.clone(), asked, peeks.clone());
+        let task = tokio::spawn(job);
         let abort = task.abort_handle();
-        Self { spec, status, ending, task: tokio::sync::Mutex::new(Some(task)), abort }
+        Self { spec, status, environment, peeks, ending, task: tokio::sync::Mutex::new(Some(task)), abort }
     }
 
     /// What it runs.
@@ -57,6 +62,18 @@ impl JobHandle {
     /// How it stands.
     pub fn status(&self) -> JobStatus {
         self.status.get()
+    }
+
+    /// What it has written and what its windows hold at one epoch's end; of a job that doesn't run, at its last
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// When the job is being tried again and doesn't answer, or its last checkpoint can't be read.
+    pub async fn peek(&self) -> Result<Peek, JobError> {
+        match self.peeks.running(&self.status).await? {
+            Some(peek) => Ok(peek),
+            None => peek_at_rest(&self.spec, &self.environment).await,
+        }
     }
 
     /// Tells the job to end and waits until it has.
@@ -94,6 +111,7 @@ async fn supervise(
     environment: JobEnvironment,
     status: SharedStatus,
     mut asked: watch::Receiver<Option<Ending>>,
+    peeks: Peeks,
 ) {
     if let Some(Ended::Finished(reason)) = at_rest(&spec, &environment, &status).await {
         return status.update(|s| s.phase = JobPhase::Finished(reason));
@@ -103,11 +121,12 @@ async fn supervise(
     let mut last_attempts = 0;
     loop {
         let begun = environment.clock.monotonic();
-        let error = match run_generation(Arc::clone(&spec), environment.clone(), status.clone(), asked.clone()).await {
-            Ok(Ended::Paused) => return status.update(|s| s.phase = JobPhase::Paused),
-            Ok(Ended::Finished(reason)) => return status.update(|s| s.phase = JobPhase::Finished(reason)),
-            Err(error) => error,
-        };
+        let error =
+            match run_generation(Arc::clone(&spec), environment.clone(), status.clone(), asked.clone(), &peeks).await {
+                Ok(Ended::Paused) => return status.update(|s| s.phase = JobPhase::Paused),
+                Ok(Ended::Finished(reason)) => return status.update(|s| s.phase = JobPhase::Finished(reason)),
+                Err(error) => error,
+            };
         if environment.clock.monotonic().saturating_sub(begun) > RECOVERED {
             backoff = first_backoff;
         }

@@ -24,7 +24,7 @@ pub mod window;
 pub use epoch::{EpochContext, EpochOutput, EpochTime, OutputSink, OutputWriter, run_epoch};
 pub use epoch_sink::EpochSinkExec;
 pub use epoch_source::EpochSourceExec;
-pub use states::{JobStates, OperatorState, keeps_state};
+pub use states::{JobStates, OpenWindows, OperatorState, keeps_state};
 pub use stream_rows::{EventTime, StreamRows};
 pub use stream_scan::StreamScanExec;
 pub use whole_windows::{ClosedRowsExec, WholeWindowsExec};

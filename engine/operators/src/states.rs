@@ -1,6 +1,9 @@
 //! The state of all stateful operators of a job: what lives longer than an epoch.
 
-use crate::window::WindowAggregateExec;
+use crate::window::exec::merge;
+use crate::window::state::{Closing, WindowState};
+use crate::window::{Aggregation, WindowAggregateExec};
+use arrow::array::RecordBatch;
 use datafusion::common::{Result, exec_err, internal_datafusion_err};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
@@ -74,6 +77,29 @@ pub struct OperatorState {
     pub next_end: Option<i64>,
 }
 
+/// What the windows of one operator hold so far, as the parts that it is to be merged of.
+#[derive(Debug)]
+pub struct OpenWindows {
+    /// The operator's id.
+    pub operator: String,
+    aggregation: Arc<Aggregation>,
+    windows: Vec<Closing>,
+}
+
+impl OpenWindows {
+    /// The rows that the operator would emit if all its windows closed now, in its output's schema.
+    ///
+    /// # Errors
+    /// When parts don't fit together.
+    pub async fn rows(self) -> Result<Vec<RecordBatch>> {
+        let mut rows = Vec::with_capacity(self.windows.len());
+        for window in self.windows {
+            rows.push(merge(Arc::clone(&self.aggregation), window).await?);
+        }
+        Ok(rows)
+    }
+}
+
 /// The states of a job's operators, by operator id. One per generation; every epoch's context holds it.
 #[derive(Debug, Default)]
 pub struct JobStates {
@@ -137,6 +163,27 @@ impl JobStates {
         let mut store = self.store.lock();
         self.operators.values().try_for_each(|keeps| keeps.freeze(&mut store))?;
         Ok(store.checkpoint(path))
+    }
+
+    /// What the windows hold that have not been emitted by `closed`. No epoch may be running.
+    ///
+    /// # Errors
+    /// When an accumulator doesn't give its state.
+    pub fn open_windows(&self, closed: Option<i64>) -> Result<Vec<OpenWindows>> {
+        let mut store = self.store.lock();
+        let mut open = Vec::new();
+        for (operator, keeps) in &self.operators {
+            let keeps: Arc<dyn Any + Send + Sync> = Arc::clone(keeps) as _;
+            if let Ok(state) = keeps.downcast::<WindowState>() {
+                let aggregation = Arc::clone(state.aggregation());
+                open.push(OpenWindows {
+                    operator: operator.clone(),
+                    aggregation,
+                    windows: state.peek(&mut store, closed)?,
+                });
+            }
+        }
+        Ok(open)
     }
 
     /// What each operator keeps. Windows that end by `closed` have been emitted.

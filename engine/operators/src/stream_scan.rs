@@ -15,10 +15,13 @@ use datafusion::physical_plan::{
 use salamander_connector_api::{ConnectorError, RawBatch, Source, SourceDescription, SplitInfo, SplitReader, Take};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Rows that a read takes at a time.
 const ROWS: usize = 8_192;
+/// So often a source that doesn't know its end is asked whether it has been reached.
+const LOOK: Duration = Duration::from_millis(2);
 /// Bytes that a read takes at a time.
 const BYTES: usize = 4 << 20;
 
@@ -66,6 +69,8 @@ struct Reading {
     notify: Arc<Notify>,
     /// Sequence number to stop before; none to stop when the split ends.
     end: Option<u64>,
+    /// The end isn't known: stop where the source has no more for now.
+    until_at_end: bool,
     rows: StreamRows,
 }
 
@@ -79,6 +84,11 @@ impl Reading {
                     if self.end.is_some_and(|end| to >= end) {
                         return Ok(None);
                     }
+                }
+                // A source that doesn't know its end beforehand is read until it says that it has been reached.
+                Take::Empty if self.until_at_end && self.reader.status().at_end => return Ok(None),
+                Take::Empty if self.until_at_end => {
+                    let _ = tokio::time::timeout(LOOK, self.notify.notified()).await;
                 }
                 Take::Empty => self.notify.notified().await,
                 Take::Batch(raw) => {
@@ -154,7 +164,8 @@ impl ExecutionPlan for StreamScanExec {
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let split = self.splits.get(partition).cloned();
         let end = split.as_ref().and_then(|s| if self.bounded { None } else { s.end });
-        let nothing = split.as_ref().is_none_or(|s| !self.bounded && s.end.is_none_or(|end| end <= s.start.next));
+        let nothing = split.as_ref().is_none_or(|s| !self.bounded && s.end.is_some_and(|end| end <= s.start.next));
+        let until_at_end = !self.bounded && end.is_none();
         let (source, rows) = (Arc::clone(&self.source), self.rows.clone());
         let open = async move {
             let Some(split) = split.filter(|_| !nothing) else {
@@ -162,7 +173,7 @@ impl ExecutionPlan for StreamScanExec {
             };
             let notify = Arc::new(Notify::new());
             let reader = source.open(&split.split, &split.start, Arc::clone(&notify)).await.map_err(external)?;
-            Ok(Some(Reading { reader, notify, end, rows }))
+            Ok(Some(Reading { reader, notify, end, until_at_end, rows }))
         };
         let stream = futures::stream::once(open).map_ok(|reading| {
             futures::stream::try_unfold(reading, |reading| async move {

@@ -4,33 +4,42 @@ use super::carry::{self, stream_of};
 use super::functions::{length, window_call};
 use super::marks::{Mark, Says, any_marked, mark_of, marks};
 use super::node::{Key, WindowAggregate};
-use super::whole::{AGGREGATE, not_whole, reads_windows, set_apart};
+use super::whole::{AGGREGATE, not_whole, reads_global, reads_windows};
 use crate::error::PlanError;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result, ScalarValue};
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, Extension, LogicalPlan, Operator};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, Extension, LogicalPlan, Operator, lit};
 use salamander_operators::WindowSpec;
 use salamander_operators::window::GroupingSet;
 use std::sync::Arc;
 
-/// Replaces a job's aggregates, and sets apart what works on their results.
+/// Replaces a job's aggregates.
+///
+/// `may_be_global` lets those be that have no window: they keep their groups for ever and never emit. A materialized view
+/// reads them from their state.
 ///
 /// # Errors
 /// When one isn't by a window of event time, or has a part that can't be kept as state.
-pub(crate) fn make_continuous(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn make_continuous(plan: LogicalPlan, may_be_global: bool) -> Result<LogicalPlan> {
     let mut operators = 0;
     let replaced = plan.transform_up(|node| {
         let aggregate = match node {
-            LogicalPlan::Aggregate(aggregate) if !is_of_whole_windows(&aggregate)? => aggregate,
+            LogicalPlan::Aggregate(aggregate) if !is_of_other_results(&aggregate, may_be_global)? => aggregate,
             LogicalPlan::Distinct(Distinct::All(input)) if !reads_windows(&input)? => distinct(input)?,
             other => return Ok(Transformed::no(other)),
         };
         let operator = format!("window-{operators}");
         operators += 1;
-        let node = window_aggregate(&aggregate, operator)?;
+        let node = window_aggregate(&aggregate, operator, may_be_global)?;
         Ok(Transformed::yes(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
     });
-    set_apart(replaced?.data)
+    replaced.map(|plan| plan.data)
+}
+
+/// True for an aggregate over the result of another one that is complete when it is read: that of a whole window, or
+/// of all of time.
+fn is_of_other_results(aggregate: &Aggregate, may_be_global: bool) -> Result<bool> {
+    Ok(is_of_whole_windows(aggregate)? || may_be_global && reads_global(&aggregate.input)?)
 }
 
 /// True for an aggregate that is by the windows of the aggregate below it.
@@ -67,7 +76,7 @@ enum Time {
     OfRows { time: Expr, behind: i64 },
 }
 
-fn window_aggregate(aggregate: &Aggregate, operator: String) -> Result<WindowAggregate> {
+fn window_aggregate(aggregate: &Aggregate, operator: String, may_be_global: bool) -> Result<WindowAggregate> {
     check_functions(aggregate)?;
     let (group, is_of_sets) = match aggregate.group_expr.as_slice() {
         [Expr::GroupingSet(sets)] => (sets.distinct_expr().into_iter().cloned().collect(), true),
@@ -85,21 +94,24 @@ fn window_aggregate(aggregate: &Aggregate, operator: String) -> Result<WindowAgg
             Grouping::Window(..) => return refuse("a job's aggregate can have one kind of windows only"),
         }
     }
-    let Some((windows, time)) = windows else {
-        if reads_windows(&aggregate.input)? {
-            return not_whole(AGGREGATE);
-        }
-        return refuse(
-            "a job's aggregate (or DISTINCT) must have a window of the stream's event time among its keys, else it would \
-             never be complete and its state would grow for ever: write GROUP BY window(ts, '10 seconds'), … with a \
-             column ts that has a WATERMARK, or run it as an ordinary SELECT",
-        );
-    };
     let mut sets = Vec::new();
     if is_of_sets {
         sets = grouping_sets(aggregate, &group, &keys)?;
         keys.push(Key::GroupingId);
     }
+    let Some((windows, time)) = windows else {
+        if reads_windows(&aggregate.input)? {
+            return not_whole(AGGREGATE);
+        }
+        if may_be_global {
+            return Ok(global_aggregate(aggregate, operator, keys, sets));
+        }
+        return refuse(
+            "a job's aggregate (or DISTINCT) must have a window of the stream's event time among its keys, else it would \
+             never be complete and its state would grow for ever: write GROUP BY window(ts, '10 seconds'), … with a \
+             column ts that has a WATERMARK, or make it a MATERIALIZED VIEW, or run it as an ordinary SELECT",
+        );
+    };
     let (from, behind) = match &time {
         Time::OfStreams => (carry::From::Streams, None),
         Time::OfRows { time, behind } => (carry::From::Rows(time), Some(*behind)),
@@ -118,6 +130,26 @@ fn window_aggregate(aggregate: &Aggregate, operator: String) -> Result<WindowAgg
         input: carried.plan,
         schema: Arc::clone(&aggregate.schema),
     })
+}
+
+fn global_aggregate(
+    aggregate: &Aggregate,
+    operator: String,
+    keys: Vec<Key>,
+    sets: Vec<GroupingSet>,
+) -> WindowAggregate {
+    WindowAggregate {
+        operator,
+        windows: WindowSpec::global(),
+        time: lit(ScalarValue::Int64(Some(0))),
+        watermark: None,
+        behind: None,
+        keys,
+        sets,
+        functions: aggregate.aggr_expr.clone(),
+        input: aggregate.input.as_ref().clone(),
+        schema: Arc::clone(&aggregate.schema),
+    }
 }
 
 /// What each of an aggregate's grouping sets lacks. DataFusion numbers them: a bit for each key that is lacking, the last

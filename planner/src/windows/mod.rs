@@ -26,3 +26,4 @@ pub(crate) use explode::explode;
 pub(crate) use functions::register;
 pub(crate) use node::WindowPlanner;
 pub(crate) use syntax::rewrite_syntax;
+pub(crate) use whole::{as_aggregate, reads_global, set_apart};

@@ -34,19 +34,9 @@ impl VisitorMut for Rewrite {
     type Break = PlanError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<PlanError> {
-        let SetExpr::Select(select) = query.body.as_mut() else { return ControlFlow::Continue(()) };
-        let Some(call) = grouped_window(select) else { return ControlFlow::Continue(()) };
-        name_fields(select);
-        for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } = item {
-                replace_names(expression, &call);
-            }
-        }
-        for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
-            replace_names(condition, &call);
-        }
-        select.named_window.iter_mut().for_each(|named| replace_names(named, &call));
-        if let Some(OrderByKind::Expressions(orders)) = query.order_by.as_mut().map(|order| &mut order.kind) {
+        if let Some(call) = name_windows(&mut query.body)
+            && let Some(OrderByKind::Expressions(orders)) = query.order_by.as_mut().map(|order| &mut order.kind)
+        {
             orders.iter_mut().for_each(|order| replace_names(&mut order.expr, &call));
         }
         ControlFlow::Continue(())
@@ -79,6 +69,32 @@ impl VisitorMut for Rewrite {
             Err(error) => ControlFlow::Break(error),
         }
     }
+}
+
+/// Puts the window that each SELECT groups by in the place of its name; the window, if the body is one SELECT.
+fn name_windows(body: &mut SetExpr) -> Option<Function> {
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { left, right, .. } => {
+            name_windows(left);
+            name_windows(right);
+            return None;
+        }
+        // Other queries within are visited by themselves.
+        _ => return None,
+    };
+    let call = grouped_window(select)?;
+    name_fields(select);
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } = item {
+            replace_names(expression, &call);
+        }
+    }
+    for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
+        replace_names(condition, &call);
+    }
+    select.named_window.iter_mut().for_each(|named| replace_names(named, &call));
+    Some(call)
 }
 
 /// The call of `window` among a SELECT's grouping keys, be it within grouping sets.

@@ -72,7 +72,12 @@ pub(crate) fn reads_windows(plan: &LogicalPlan) -> Result<bool> {
     plan.exists(|node| Ok(as_aggregate(node).is_some()))
 }
 
-fn as_aggregate(plan: &LogicalPlan) -> Option<&WindowAggregate> {
+/// True if an aggregate of all of time is among what a plan reads.
+pub(crate) fn reads_global(plan: &LogicalPlan) -> Result<bool> {
+    plan.exists(|node| Ok(as_aggregate(node).is_some_and(|aggregate| aggregate.windows.is_global())))
+}
+
+pub(crate) fn as_aggregate(plan: &LogicalPlan) -> Option<&WindowAggregate> {
     match plan {
         LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
         _ => None,

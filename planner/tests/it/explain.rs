@@ -21,7 +21,10 @@ async fn the_users_pipeline() {
     let catalog = Catalog::of(&std::fs::read_to_string(path).unwrap());
     let (table, insert) = (catalog.target.clone().unwrap(), catalog.job.clone().unwrap());
     let target = JobTarget { name: table.name.to_string(), schema: schema_of(&table), columns: vec![] };
-    let plan = planner().job(Arc::new(catalog), "default", &insert.query, &target, 2).await.unwrap();
+    let plan = planner()
+        .job(Arc::new(catalog), "default", &insert.query, &target, 2, salamander_planner::Keeps::Table)
+        .await
+        .unwrap();
     assert_eq!((plan.scans, plan.inputs.len()), (1, 1));
     expect_file!["./users_pipeline.plan"].assert_eq(&text(&plan));
 }

@@ -52,7 +52,7 @@ async fn a_table_that_is_no_stream_is_refused() {
 async fn aggregates_need_a_window_of_event_time() {
     let none = "a job's aggregate (or DISTINCT) must have a window of the stream's event time among its keys, else it would \
                 never be complete and its state would grow for ever: write GROUP BY window(ts, '10 seconds'), … with a \
-                column ts that has a WATERMARK, or run it as an ordinary SELECT";
+                column ts that has a WATERMARK, or make it a MATERIALIZED VIEW, or run it as an ordinary SELECT";
     let cases = [
         ("SELECT url FROM clicks GROUP BY url", none),
         ("SELECT DISTINCT url FROM clicks", none),

@@ -117,7 +117,7 @@ pub(crate) fn text_target() -> JobTarget {
 }
 
 pub(crate) async fn job(sql: &str, target: &JobTarget) -> Result<JobPlan, PlanError> {
-    planner().job(Arc::new(Catalog::small()), "default", &query(sql), target, 2).await
+    planner().job(Arc::new(Catalog::small()), "default", &query(sql), target, 2, salamander_planner::Keeps::Table).await
 }
 
 /// The columns that a query has, by name.

@@ -61,6 +61,14 @@ pub enum CatalogError {
         /// The job.
         name: String,
     },
+    /// A job that keeps a materialized view goes with it only.
+    #[error("job '{job}' keeps the materialized view {view}: DROP MATERIALIZED VIEW {view} drops both")]
+    KeepsView {
+        /// The job.
+        job: String,
+        /// The view.
+        view: String,
+    },
     /// An id was used before.
     #[error("the id '{0}' was used before: ids are never used twice")]
     IdUsed(String),

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::name::{Name, TableName};
 use crate::statement::{CreateDatabase, CreateTable, CreateView, Insert, Statement};
+use crate::table::{ColumnDef, MaterializedView, TableDef, TableKind};
 
 /// What a change takes from outside.
 pub struct ChangeContext<'a> {
@@ -55,6 +56,10 @@ impl Catalog {
                 CatalogChange::CreateJob { job: self.plan_job(create.name.clone(), &create.insert, context)? }.into()
             }
             Statement::DropTable { name, if_exists } => match self.resolve_table(name, context.session_db) {
+                Ok(table) if table.def.materialized().is_some() => {
+                    let is = "materialized view, which DROP MATERIALIZED VIEW drops";
+                    return Err(CatalogError::WrongKind { name: table.def.name.to_string(), is, wanted: "table" });
+                }
                 Ok(table) => CatalogChange::DropTable { id: table.id.clone() }.into(),
                 Err(error) => nothing_if(*if_exists, error)?,
             },
@@ -63,10 +68,20 @@ impl Catalog {
                 Err(error) => nothing_if(*if_exists, error)?,
             },
             Statement::DropJob { name, if_exists } => match self.resolve_job(name) {
-                Ok(job) => CatalogChange::DropJob { id: job.id.clone() }.into(),
+                Ok(job) => match self.table(&job.writes).filter(|table| table.def.materialized().is_some()) {
+                    Some(view) => {
+                        return Err(CatalogError::KeepsView {
+                            job: job.name.to_string(),
+                            view: view.def.name.to_string(),
+                        });
+                    }
+                    None => CatalogChange::DropJob { id: job.id.clone() }.into(),
+                },
                 Err(error) => nothing_if(*if_exists, error)?,
             },
-            Statement::Insert(_)
+            Statement::CreateMaterializedView(_)
+            | Statement::DropMaterializedView { .. }
+            | Statement::Insert(_)
             | Statement::StartJob { .. }
             | Statement::StopJob { .. }
             | Statement::Show(_)
@@ -145,6 +160,30 @@ impl Catalog {
             created_at_micros: context.now_micros,
         };
         Ok(CatalogChange::CreateTable { table }.into())
+    }
+
+    /// A materialized view's table, whose columns the caller has found by planning its query; none if IF NOT EXISTS finds
+    /// that the name is taken.
+    ///
+    /// # Errors
+    /// If the name is taken, or its database isn't there.
+    pub fn plan_materialized_view(
+        &self,
+        create: &CreateView,
+        columns: Vec<ColumnDef>,
+        context: &mut ChangeContext<'_>,
+    ) -> Result<Option<CatalogTable>, CatalogError> {
+        let (name, comment) = (create.name.clone(), create.comment.clone());
+        let kind = TableKind::Materialized(MaterializedView { query: create.query_text.clone() });
+        let table = TableDef { name, columns, comment, kind };
+        let create = CreateTable { table, if_not_exists: create.if_not_exists };
+        match self.plan_create_table(&create, context)? {
+            Planned::Change(change) => match *change {
+                CatalogChange::CreateTable { table } => Ok(Some(table)),
+                _ => Ok(None),
+            },
+            Planned::Nothing | Planned::NotCatalog => Ok(None),
+        }
     }
 
     fn plan_create_view(&self, create: &CreateView, context: &mut ChangeContext<'_>) -> Result<Planned, CatalogError> {

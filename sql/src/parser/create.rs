@@ -20,9 +20,14 @@ impl StatementParser<'_> {
             return self.create_view(or_replace).map(Statement::CreateView);
         }
         if self.eat(&["MATERIALIZED", "VIEW"]) {
-            self.create_view(or_replace)?;
-            return Err(SqlError::new(kind_at, "CREATE MATERIALIZED VIEW is not supported yet: it arrives with updating results")
-                .with_hint("write CREATE JOB … AS INSERT INTO … for rows without aggregates, or a CREATE VIEW that is computed when it is read"));
+            if or_replace {
+                return Err(SqlError::new(
+                    or_replace_at,
+                    "a materialized view can't be replaced: what it has kept would be lost",
+                )
+                .with_hint("DROP MATERIALIZED VIEW it first"));
+            }
+            return self.create_view(false).map(Statement::CreateMaterializedView);
         }
         if self.eat(&["DATABASE"]) || self.eat(&["SCHEMA"]) {
             return self.create_database().map(Statement::CreateDatabase);
@@ -45,7 +50,7 @@ impl StatementParser<'_> {
             return Err(SqlError::new(kind_at, "temporary tables and views are not supported")
                 .with_hint("write WITH name AS (…) in the query, or CREATE VIEW"));
         }
-        Err(self.unexpected("DATABASE, TABLE, EXTERNAL TABLE, VIEW or JOB").with_hint(SUPPORTED))
+        Err(self.unexpected("DATABASE, TABLE, EXTERNAL TABLE, VIEW, MATERIALIZED VIEW or JOB").with_hint(SUPPORTED))
     }
 
     fn create_database(&mut self) -> Result<CreateDatabase, SqlError> {

@@ -27,11 +27,15 @@ impl StatementParser<'_> {
             let if_exists = self.if_exists()?;
             return Ok(Statement::DropView { name: self.table_name("a view")?, if_exists });
         }
+        if self.eat(&["MATERIALIZED", "VIEW"]) {
+            let if_exists = self.if_exists()?;
+            return Ok(Statement::DropMaterializedView { name: self.table_name("a materialized view")?, if_exists });
+        }
         if self.eat(&["JOB"]) {
             let if_exists = self.if_exists()?;
             return Ok(Statement::DropJob { name: self.name("a job")?, if_exists });
         }
-        Err(self.unexpected("DATABASE, TABLE, VIEW or JOB").with_hint(SUPPORTED))
+        Err(self.unexpected("DATABASE, TABLE, VIEW, MATERIALIZED VIEW or JOB").with_hint(SUPPORTED))
     }
 
     pub(super) fn show(&mut self) -> Result<Statement, SqlError> {

@@ -81,7 +81,7 @@ async fn what_can_not_be_is_refused_and_leaves_nothing() {
         ),
         (
             "CREATE JOB j AS INSERT INTO shop.lake SELECT who, count(*), 'd' FROM shop.orders GROUP BY who",
-            "a job's aggregate must have a window of the stream's event time",
+            "a job's aggregate (or DISTINCT) must have a window of the stream's event time",
         ),
         ("CREATE JOB j AS INSERT INTO shop.big SELECT id, who FROM shop.orders", "is a view, not a table"),
         ("CREATE JOB j AS INSERT INTO shop.orders SELECT id, who FROM shop.orders", "can be written to"),

@@ -5,5 +5,6 @@ mod definitions;
 mod engine;
 mod inserts;
 mod lifecycle;
+mod materialized;
 mod queries;
 mod windows;

@@ -14,7 +14,7 @@ use salamander_hive::{HiveTable, LiveTable, TableLayout, TableLocation, TableOpt
 use salamander_job::spec::Target;
 use salamander_job::{Ending, JobEnvironment, JobHandle, JobOptions, JobPhase, JobSpec, JobStatus, SinkTable};
 use salamander_operators::EventTime;
-use salamander_planner::{JobPlan, JobTarget, PlanError, Planner, Relation, StreamRelation, Tables};
+use salamander_planner::{JobPlan, JobTarget, Keeps, PlanError, Planner, Relation, StreamRelation, Tables};
 use salamander_types::{Entropy, JobId, SystemClock, SystemEntropy, TableId, WriterId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -151,7 +151,7 @@ async fn plan(source: &MemorySource, workload: &Workload) -> JobPlan {
     let schema = Arc::new(workload.target.clone());
     let target = JobTarget { name: "db.target".to_owned(), schema, columns: vec![] };
     let planner = Planner::try_new(Arc::default(), 2).unwrap();
-    planner.job(Arc::new(OneStream(stream)), "db", &query_of(&workload.query), &target, 2).await.unwrap()
+    planner.job(Arc::new(OneStream(stream)), "db", &query_of(&workload.query), &target, 2, Keeps::Table).await.unwrap()
 }
 
 /// Small epochs, checkpoints and rolls all the time.

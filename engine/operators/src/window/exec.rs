@@ -173,7 +173,7 @@ impl ExecutionPlan for WindowAggregateExec {
 }
 
 /// The rows of a window that has closed.
-pub(super) async fn merge(aggregation: Arc<Aggregation>, closing: Closing) -> Result<RecordBatch> {
+pub(crate) async fn merge(aggregation: Arc<Aggregation>, closing: Closing) -> Result<RecordBatch> {
     let Closing { window, mut live, mut chunks } = closing;
     let mut groups = match (live.pop(), live.is_empty() && chunks.is_empty()) {
         (Some(only), true) => only,

@@ -21,6 +21,8 @@ pub enum WindowKind {
     Sliding,
     /// Windows that begin every `size` and end every `slide` (Flink's CUMULATE): each holds the ones before it.
     Cumulating,
+    /// One window that holds all of time and never closes.
+    Global,
 }
 
 /// Windows of fixed boundaries.
@@ -60,6 +62,16 @@ impl WindowSpec {
         Self { kind: WindowKind::Sliding, size: 1, slide: 1, offset: 0 }
     }
 
+    /// One window that holds all of time, rows without a time too.
+    pub const fn global() -> Self {
+        Self { kind: WindowKind::Global, size: i64::MAX, slide: i64::MAX, offset: 0 }
+    }
+
+    /// True for the window that never closes.
+    pub fn is_global(&self) -> bool {
+        self.kind == WindowKind::Global
+    }
+
     /// Windows of one size that begin every `slide`.
     ///
     /// # Errors
@@ -96,7 +108,7 @@ impl WindowSpec {
     pub fn pane(&self) -> i64 {
         match self.kind {
             WindowKind::Sliding => gcd(self.size, self.slide),
-            WindowKind::Cumulating => self.slide,
+            WindowKind::Cumulating | WindowKind::Global => self.slide,
         }
     }
 
@@ -108,6 +120,9 @@ impl WindowSpec {
 
     /// Where the pane of a time begins.
     pub fn pane_of(&self, at: i64) -> i64 {
+        if self.is_global() {
+            return 0;
+        }
         self.floor(at, self.pane())
     }
 
@@ -116,6 +131,7 @@ impl WindowSpec {
         let step = match self.kind {
             WindowKind::Sliding => self.slide,
             WindowKind::Cumulating => self.size,
+            WindowKind::Global => return i64::MAX,
         };
         self.floor(at, step).saturating_add(self.size)
     }
@@ -127,6 +143,7 @@ impl WindowSpec {
         let since = match self.kind {
             WindowKind::Sliding => self.floor(beyond.saturating_sub(self.size), self.slide).saturating_add(self.size),
             WindowKind::Cumulating => self.floor(beyond, self.slide),
+            WindowKind::Global => return (after < i64::MAX).then_some(i64::MAX),
         };
         let end = since.saturating_add(self.slide);
         (end > after && end <= self.last_end(at)).then_some(end)
@@ -145,6 +162,7 @@ impl WindowSpec {
         match self.kind {
             WindowKind::Sliding => end.saturating_sub(self.size),
             WindowKind::Cumulating => self.floor(at, self.size),
+            WindowKind::Global => i64::MIN,
         }
     }
 }
@@ -175,6 +193,7 @@ impl fmt::Display for WindowSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (size, slide) = (Length(self.size), Length(self.slide));
         match self.kind {
+            WindowKind::Global => write!(f, "all of time")?,
             _ if self.is_tumbling() => write!(f, "tumbling {size}")?,
             WindowKind::Sliding => write!(f, "hopping {size} every {slide}")?,
             WindowKind::Cumulating => write!(f, "cumulating to {size} by {slide}")?,
@@ -234,6 +253,16 @@ mod tests {
             prop_assert!(pane <= at && at < pane + spec.pane());
             prop_assert_eq!(spec.windows_of(pane).collect::<Vec<_>>(), expected);
         }
+    }
+
+    #[test]
+    fn all_of_time_is_one_window() {
+        let spec = WindowSpec::global();
+        for at in [i64::MIN, -5, 0, i64::MAX] {
+            assert_eq!(spec.windows_of(at).collect::<Vec<_>>(), [Window { start: i64::MIN, end: i64::MAX }]);
+            assert_eq!((spec.pane_of(at), spec.last_end(at)), (0, i64::MAX));
+        }
+        assert_eq!(spec.to_string(), "all of time");
     }
 
     #[test]

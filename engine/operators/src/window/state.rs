@@ -84,6 +84,9 @@ impl WindowState {
 
     /// Finds the bucket of each row. Rows without a time are in none, as in Spark.
     fn spread(&self, batch: &RecordBatch) -> Result<Spread> {
+        if self.aggregation.windows.is_global() {
+            return Ok(Spread::One(Bucket::at(0)));
+        }
         let (windows, rows) = (self.aggregation.windows, batch.num_rows());
         let times = micros(&self.aggregation.time.evaluate(batch)?.into_array(rows)?)?;
         let watermarks = self.aggregation.watermark.as_ref();
@@ -130,6 +133,9 @@ impl WindowState {
     /// Takes out what the windows are made of that are due after `closed` and by `watermark`, both the job's. Panes that
     /// no later window needs are dropped.
     pub(crate) fn close(&self, store: &Mutex<StateStore>, closed: Option<i64>, watermark: i64) -> Result<Vec<Closing>> {
+        if self.aggregation.windows.is_global() {
+            return Ok(Vec::new());
+        }
         let (closed, watermark) = (closed.map(|at| self.own(at)), self.own(watermark));
         let mut live: Vec<_> = self.live.iter().map(Mutex::lock).collect();
         let mut store = store.lock();
@@ -175,6 +181,26 @@ impl WindowState {
             .collect()
     }
 
+    /// What the windows are made of so far that have not been emitted by `closed`. Nothing is taken out; live
+    /// accumulators become chunks, since they say what they hold only once. No epoch may be running.
+    pub(crate) fn peek(&self, store: &mut StateStore, closed: Option<i64>) -> Result<Vec<Closing>> {
+        self.freeze(store)?;
+        let closed = closed.map(|at| self.own(at));
+        let mut windows: BTreeMap<Window, Closing> = BTreeMap::new();
+        for bucket in store.buckets(&self.operator) {
+            for window in self.closing(bucket, closed, i64::MAX) {
+                let chunks = store.chunks(&self.operator, bucket).map(|(_, chunk)| chunk.clone());
+                closing_of(&mut windows, window).chunks.extend(chunks);
+            }
+        }
+        Ok(windows.into_values().collect())
+    }
+
+    /// What it computes.
+    pub(crate) fn aggregation(&self) -> &Arc<Aggregation> {
+        &self.aggregation
+    }
+
     /// Merges the newest chunks of a bucket, as many as are not much larger than what came after them: each row is
     /// merged a number of times that grows with the logarithm of the bucket.
     fn compact(&self, store: &mut StateStore, bucket: Bucket) -> Result<()> {
@@ -203,6 +229,9 @@ impl WindowState {
 impl Keeps for WindowState {
     /// When the next window ends that holds rows, of those that end after `closed`.
     fn next_close(&self, store: &StateStore, closed: Option<i64>) -> Option<i64> {
+        if self.aggregation.windows.is_global() {
+            return None;
+        }
         let stored = store.buckets(&self.operator).next();
         let live = self.live.iter().filter_map(|l| l.lock().keys().next().copied()).min();
         let first = stored.into_iter().chain(live).min()?;
@@ -250,7 +279,7 @@ impl Keeps for WindowState {
             what: format!("aggregate by window, {}", self.aggregation.windows),
             groups,
             bytes,
-            oldest: panes.first().map(|bucket| bucket.start),
+            oldest: panes.first().map(|bucket| bucket.start).filter(|_| !self.aggregation.windows.is_global()),
             panes: panes.len(),
             next_end: self.next_close(store, closed),
         }
