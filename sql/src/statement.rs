@@ -189,10 +189,20 @@ pub enum Show {
         /// Only this job, if given.
         job: Option<Name>,
     },
-    /// `SHOW WATERMARKS [job]`: how far event time has come in each split, and which of them hold it.
+    /// `SHOW WATERMARKS [job]`, `EXPLAIN WATERMARK job`: how far event time has come in each split, and which of them hold it.
     Watermarks {
         /// Only this job, if given.
         job: Option<Name>,
+    },
+    /// `EXPLAIN [ANALYZE] JOB name`: a running job's plan, with what each node has done.
+    Plan {
+        /// The job.
+        job: Name,
+    },
+    /// `EXPLAIN GRAPH JOB name`: the same as a graph in DOT.
+    Graph {
+        /// The job.
+        job: Name,
     },
     /// `SHOW DATABASES [LIKE 'pattern']`.
     Databases {

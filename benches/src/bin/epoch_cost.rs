@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use clap::Parser;
 use salamander_benches::{percentile, pipeline, usage::cpu_seconds};
 use salamander_connector_api::{Decoder, RawBatch, Source};
-use salamander_operators::{EpochContext, run_epoch};
+use salamander_operators::{EpochContext, ReusedPlan, run_epoch};
 use salamander_planner::{JobPlan, JobTarget, PlanError, Planner, Relation, StreamRelation, Tables, arrow_schema};
 use salamander_types::{Epoch, JobId, Position, SplitId, TableId};
 use std::collections::BTreeMap;
@@ -126,13 +126,14 @@ async fn run_all() -> Result<()> {
         let raw = batch(0, rows)?;
         let epochs = if rows > 1000 { arguments.epochs / 10 } else { arguments.epochs };
         let mut millis = Vec::new();
+        let mut reused = ReusedPlan::new(&plan.physical);
         let begun = cpu_seconds();
         for epoch in 0..epochs {
             let mut inputs = vec![Vec::new(); plan.scans];
             inputs[0].push(raw.clone());
             let start = Instant::now();
             let context = EpochContext::new(job.clone(), Epoch(epoch + 1), inputs, plan.partitions);
-            let output = run_epoch(&plan.physical, &plan.task, context).await?;
+            let output = run_epoch(&mut reused, &plan.task, context).await?;
             millis.push(start.elapsed().as_secs_f64() * 1000.0);
             let made: usize = output.batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
             (made == rows).then_some(()).context("an epoch lost rows")?;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use clap::Parser;
 use salamander_benches::usage::cpu_seconds;
 use salamander_connector_api::{Decoder, RawBatch, Source};
-use salamander_operators::{EpochContext, EpochTime, EventTime, JobStates, run_epoch};
+use salamander_operators::{EpochContext, EpochTime, EventTime, JobStates, ReusedPlan, run_epoch};
 use salamander_planner::{JobPlan, JobTarget, PlanError, Planner, Relation, StreamRelation, Tables, arrow_schema};
 use salamander_sql::{Statement, TableDef};
 use salamander_types::{Epoch, JobId, Position, SplitId, TableId};
@@ -167,6 +167,7 @@ async fn main() -> Result<()> {
     let held = batches(arguments.rows.min(524_288), 8_192)?;
     for (name, sql) in CASES {
         let plan = plan(sql, arguments.partitions).await?;
+        let mut reused = ReusedPlan::new(&plan.physical);
         let states = Arc::new(JobStates::try_new(&plan.physical, salamander_state::StateStore::default())?);
         let (mut read, mut epoch, mut made, mut written) = (0u64, 0u64, 0u64, 0usize);
         let (begun, start) = (cpu_seconds(), Instant::now());
@@ -174,13 +175,13 @@ async fn main() -> Result<()> {
             for (index, taken) in held.chunks((arguments.epoch_rows / 8_192).max(1)).enumerate() {
                 epoch += 1;
                 read += taken.iter().map(|b| b.len() as u64).sum::<u64>();
-                made += run(&plan, &states, epoch, taken.to_vec(), None).await?;
+                made += run(&plan, &mut reused, &states, epoch, taken.to_vec(), None).await?;
                 if index.is_multiple_of(arguments.checkpoint_every) {
                     written += states.checkpoint(format!("{epoch}"))?.appended.len();
                 }
             }
             epoch += 1;
-            made += run(&plan, &states, epoch, vec![], Some(i64::MAX)).await?;
+            made += run(&plan, &mut reused, &states, epoch, vec![], Some(i64::MAX)).await?;
         }
         let (cpu, took) = (cpu_seconds() - begun, start.elapsed().as_secs_f64());
         println!(
@@ -197,6 +198,7 @@ async fn main() -> Result<()> {
 /// One epoch; the rows that it made.
 async fn run(
     plan: &JobPlan,
+    reused: &mut ReusedPlan,
     states: &Arc<JobStates>,
     epoch: u64,
     taken: Vec<RawBatch>,
@@ -207,7 +209,7 @@ async fn run(
     let time = EpochTime { watermark, ..EpochTime::default() };
     let context = EpochContext::new(JobId::from_text("j1"), Epoch(epoch), inputs, plan.partitions)
         .with_state(time, Arc::clone(states));
-    let output = run_epoch(&plan.physical, &plan.task, context).await?;
+    let output = run_epoch(reused, &plan.task, context).await?;
     anyhow::ensure!(output.bad.is_empty() && output.late.is_empty(), "rows were put aside");
     Ok(output.batches.iter().map(|b| b.num_rows() as u64).sum())
 }

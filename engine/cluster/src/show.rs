@@ -37,6 +37,8 @@ impl Head {
             Show::Jobs => Ok(self.show_jobs(catalog)),
             Show::State { job } => self.show_state(catalog, job.as_ref()),
             Show::Watermarks { job } => self.show_watermarks(catalog, job.as_ref()),
+            Show::Plan { job } => self.explain_job(catalog, job),
+            Show::Graph { job } => self.graph_of_job(catalog, job),
             Show::Databases { like } => {
                 let names = catalog.databases().map(|d| d.name.to_string()).filter(|n| wanted(like.as_ref(), n));
                 let mut names: Vec<_> = names.map(Some).collect();

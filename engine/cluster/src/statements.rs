@@ -252,7 +252,7 @@ impl Head {
         };
         if analyze {
             return Err(HeadError::invalid(
-                "EXPLAIN ANALYZE takes a query: it would insert. SHOW JOBS has a job's figures",
+                "EXPLAIN ANALYZE takes a query: it would insert. EXPLAIN ANALYZE JOB name has a job's figures",
             ));
         }
         let kinds = vec![Some("logical".to_owned()), Some("physical".to_owned())];

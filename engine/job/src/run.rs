@@ -22,7 +22,7 @@ use salamander_hive::{
     plan_rolls, write_segment,
 };
 use salamander_operators::stream_rows::gap_record;
-use salamander_operators::{EpochContext, EpochOutput, EpochTime, OutputSink, run_epoch};
+use salamander_operators::{EpochContext, EpochOutput, EpochTime, OutputSink, ReusedPlan, run_epoch};
 use salamander_storage::log::RETENTION;
 use salamander_storage::{Commit, Head, Loaded, Log, LogContext};
 use salamander_types::manifest::{Counters, JobEntry, JobPlan, JobState, LogState, Roll, TableState};
@@ -77,6 +77,7 @@ struct Tenure {
     counters: Counters,
     watermarks: Watermarks,
     keyed: KeyedState,
+    plan: ReusedPlan,
     unwritten: Vec<Unwritten>,
     /// Bytes by epoch that are held and not committed.
     uncommitted: VecDeque<(Epoch, usize)>,
@@ -254,6 +255,7 @@ impl Tenure {
         };
         let watermarks = Watermarks::restore(&spec.plan.inputs, &state);
         let keyed = KeyedState::restore(&spec, &environment, head.generation, &state, reads).await?;
+        let reused = ReusedPlan::new(&spec.plan.physical);
         let half_done =
             state.tables.iter().flat_map(|(t, s)| s.rolls.values().map(|r| (t.clone(), r.clone()))).collect();
         let (protocol, effects) = Protocol::begin(state.counters, half_done);
@@ -281,6 +283,7 @@ impl Tenure {
             counters,
             watermarks,
             keyed,
+            plan: reused,
             unwritten: Vec::new(),
             uncommitted: VecDeque::new(),
             uncommitted_bytes: 0,
@@ -384,10 +387,11 @@ impl Tenure {
             effects.extend(self.protocol.step(Event::EventTime(self.watermarks.entries())));
         }
         let (state, splits) = (self.keyed.states().describe(self.keyed.closed()), self.watermarks.describe());
+        let nodes = self.plan.figures();
         self.status.update(|s| {
             s.lag_rows = lag;
             s.watermark = watermark.filter(|at| *at != END).or(s.watermark);
-            (s.state, s.splits) = (state, splits);
+            (s.state, s.splits, s.nodes) = (state, splits, nodes);
         });
         effects.extend(self.protocol.step(Event::Due));
         self.carry_out(effects)
@@ -410,7 +414,7 @@ impl Tenure {
         let context = EpochContext::new(self.spec.id.clone(), self.epoch, scans, self.spec.plan.partitions)
             .with_state(time, Arc::clone(self.keyed.states()))
             .with_sink(encoding.clone().map(|sink| sink as Arc<dyn OutputSink>));
-        let mut output = run_epoch(&self.spec.plan.physical, &self.spec.plan.task, context).await?;
+        let mut output = run_epoch(&mut self.plan, &self.spec.plan.task, context).await?;
         self.keyed.emitted(watermark);
         self.inputs.note_active(&taken.moved, begun);
         let event_time = self.take_event_time(&output);

@@ -2,7 +2,7 @@
 
 use crate::watermarks::SplitTime;
 use parking_lot::Mutex;
-use salamander_operators::OperatorState;
+use salamander_operators::{NodeFigures, OperatorState};
 use salamander_types::manifest::Counters;
 use salamander_types::{Epoch, ErrorKind, Generation, LogNumber};
 use std::fmt;
@@ -67,6 +67,8 @@ pub struct JobStatus {
     pub state: Vec<OperatorState>,
     /// How far event time has come in each split, as of the last checkpoint.
     pub splits: Vec<SplitTime>,
+    /// What each node of the plan has done since the generation began, as of the last checkpoint.
+    pub nodes: Vec<NodeFigures>,
     /// How long the last epoch took, in microseconds.
     pub epoch_micros: u64,
     /// How often a generation has failed.

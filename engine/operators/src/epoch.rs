@@ -1,11 +1,12 @@
 //! One epoch: one run of a job's plan over the rows that have arrived since the last.
 
+use crate::reused_plan::ReusedPlan;
 use crate::split_time::SplitTimes;
 use crate::states::JobStates;
 use arrow::array::RecordBatch;
 use datafusion::common::{DataFusionError, Result, exec_err};
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::StreamExt;
 use parking_lot::Mutex;
 use salamander_connector_api::RawBatch;
@@ -217,11 +218,8 @@ fn spread_batches(batches: Vec<RawBatch>, spread: usize, partitions: usize) -> V
 ///
 /// # Errors
 /// Whatever a node of the plan reports; and a count that doesn't match.
-pub async fn run_epoch(
-    plan: &Arc<dyn ExecutionPlan>,
-    task: &TaskContext,
-    context: EpochContext,
-) -> Result<EpochOutput> {
+pub async fn run_epoch(plan: &mut ReusedPlan, task: &TaskContext, context: EpochContext) -> Result<EpochOutput> {
+    let plan = plan.next()?;
     let context = Arc::new(context);
     let config = task.session_config().clone().with_extension(Arc::clone(&context));
     let task = Arc::new(TaskContext::new(

@@ -12,6 +12,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet, Time};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, ReplaceChildrenOptions,
@@ -26,7 +27,7 @@ use std::sync::Arc;
 ///
 /// Where windows follow, rows that come too late for them are left in the context as well. Declared bounded: an epoch's
 /// input is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EpochSourceExec {
     /// The table's name, for EXPLAIN.
     table: String,
@@ -35,6 +36,7 @@ pub struct EpochSourceExec {
     rows: StreamRows,
     lateness: Option<Lateness>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 /// By which windows rows are judged.
@@ -62,7 +64,14 @@ impl EpochSourceExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { table, source, rows, lateness: None, properties: Arc::new(properties) }
+        Self {
+            table,
+            source,
+            rows,
+            lateness: None,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
     }
 
     /// The same before windows of the table's event time: rows that come too late for them are put aside.
@@ -105,8 +114,11 @@ struct Decoding {
 }
 
 impl Decoding {
-    async fn decode(self, (number, raw): Numbered) -> Result<RecordBatch> {
+    /// The rows of a batch; `busy` takes the time of decoding, not of waiting for the batches before.
+    async fn decode(self, (number, raw): Numbered, busy: &Time) -> Result<RecordBatch> {
+        let timer = busy.timer();
         let made = self.rows.rows(&raw)?;
+        timer.done();
         if !made.bad.is_empty() {
             self.context.leave_bad(self.source, bad_records(self.context.job.as_str(), &raw, &made.bad)?);
         }
@@ -185,12 +197,30 @@ impl ExecutionPlan for EpochSourceExec {
         Ok(self)
     }
 
+    /// The same leaf without what its runs have counted.
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self { metrics: ExecutionPlanMetricsSet::new(), ..self.as_ref().clone() }))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let context = EpochContext::of(&task)?;
         let (decoding, source) = (self.decoding(Arc::clone(&context)), self.source);
         // Taken when first polled: `execute` itself has no effect.
         let inputs = futures::stream::once(async move { context.take_input(source, partition) }).boxed();
-        let stream = inputs.flat_map(futures::stream::iter).then(move |raw| decoding.clone().decode(raw)).boxed();
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let stream = inputs.flat_map(futures::stream::iter).then(move |raw| {
+            let (decoding, metrics) = (decoding.clone(), metrics.clone());
+            async move {
+                let rows = decoding.decode(raw, metrics.elapsed_compute()).await?;
+                metrics.record_output(rows.num_rows());
+                Ok(rows)
+            }
+        });
+        let stream = stream.boxed();
         Ok(Box::pin(datafusion::physical_plan::coop::cooperative(RecordBatchStreamAdapter::new(self.schema(), stream))))
     }
 }

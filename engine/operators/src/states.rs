@@ -200,6 +200,11 @@ pub fn keeps_state(plan: &Arc<dyn ExecutionPlan>) -> bool {
     any
 }
 
+/// The id of a node that keeps state.
+pub(crate) fn operator_of(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
+    stateful(plan).map(|node| node.operator().to_owned())
+}
+
 fn find(plan: &Arc<dyn ExecutionPlan>, found: &mut dyn FnMut(&dyn Stateful)) {
     stateful(plan).into_iter().for_each(&mut *found);
     plan.children().into_iter().for_each(|child| find(child, found));

@@ -136,7 +136,17 @@ impl StatementParser<'_> {
 
     pub(super) fn explain(&mut self) -> Result<Statement, SqlError> {
         self.expect(&["EXPLAIN"])?;
+        if self.eat(&["WATERMARK"]) {
+            return Ok(Statement::Show(Show::Watermarks { job: Some(self.name("a job")?) }));
+        }
+        if self.eat(&["GRAPH"]) {
+            self.expect(&["JOB"])?;
+            return Ok(Statement::Show(Show::Graph { job: self.name("a job")? }));
+        }
         let analyze = self.eat(&["ANALYZE"]);
+        if self.eat(&["JOB"]) {
+            return Ok(Statement::Show(Show::Plan { job: self.name("a job")? }));
+        }
         let verbose = self.eat(&["VERBOSE"]) || self.eat(&["EXTENDED"]);
         let at = self.at();
         let statement = self.statement()?;
@@ -144,7 +154,7 @@ impl StatementParser<'_> {
             Statement::Query(_) | Statement::Insert(_) | Statement::CreateJob(_) => {
                 Ok(Statement::Explain { analyze, verbose, statement: Box::new(statement) })
             }
-            _ => Err(SqlError::new(at, "EXPLAIN takes a query, an INSERT INTO or a CREATE JOB")),
+            _ => Err(SqlError::new(at, "EXPLAIN takes a query, an INSERT INTO, a CREATE JOB or JOB name")),
         }
     }
 }

@@ -289,6 +289,18 @@ async fn late_rows_are_a_table_and_open_windows_survive_a_restart() {
         // After five seconds of silence.
         standing => assert_eq!((standing, cells[7]), ("idle", "NULL")),
     }
+    // What each node has done in this process: row 7 was read, and window 10:00:10 emitted.
+    let plan = another.rows("EXPLAIN ANALYZE JOB counting").await;
+    let node =
+        |name: &str| plan.iter().find(|row| row.trim_start().starts_with(name)).unwrap_or_else(|| panic!("{plan:?}"));
+    let figures = |name: &str| node(name).rsplit(" | ").map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(figures("EpochSourceExec")[3], "1", "{plan:?}");
+    let window = figures("WindowAggregateExec");
+    assert_eq!((window[3].as_str(), window[1].as_str()), ("1", "1"), "{plan:?}");
+    let graph = another.value("EXPLAIN GRAPH JOB counting").await;
+    assert!(graph.contains("label=\"EpochSourceExec\\n1 rows") && graph.contains("-> n0;"), "{graph}");
+    assert_eq!(another.rows("EXPLAIN WATERMARK counting").await.len(), 1);
+    assert!(another.error("EXPLAIN JOB nobody").await.contains("there is no job 'nobody'"));
     assert!(another.error("SHOW STATE nobody").await.contains("there is no job nobody"));
     // What is still open stays open when a job is stopped.
     another.rows("STOP JOB counting").await;

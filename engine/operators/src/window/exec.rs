@@ -13,6 +13,7 @@ use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties,
@@ -40,6 +41,7 @@ pub struct WindowAggregateExec {
     aggregation: Arc<Aggregation>,
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl WindowAggregateExec {
@@ -51,7 +53,7 @@ impl WindowAggregateExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { operator, aggregation, input, properties: Arc::new(properties) }
+        Self { operator, aggregation, input, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
 
     /// What its state is stored under.
@@ -135,6 +137,10 @@ impl ExecutionPlan for WindowAggregateExec {
         self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
 
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
     fn execute(&self, partition: usize, task: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let context = EpochContext::of(&task)?;
         let state: Arc<WindowState> = context.states().of(&self.operator)?;
@@ -157,9 +163,14 @@ impl ExecutionPlan for WindowAggregateExec {
                 merged.map_ok(|batch| futures::stream::iter(slices(&batch).into_iter().map(Ok))).try_flatten()
             })
             .try_flatten();
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let emitted = metrics.clone();
+        let emit = emit.inspect_ok(move |batch| emitted.record_output(batch.num_rows()));
         let take = async move {
             while let Some(batch) = input.next().await {
-                taking.add(partition, &batch?)?;
+                let batch = batch?;
+                let _timer = metrics.elapsed_compute().timer();
+                taking.add(partition, &batch)?;
             }
             Ok::<_, DataFusionError>(())
         };
