@@ -85,6 +85,7 @@ impl Tables for Logs {
                     column: 0,
                     delay_micros: 10_000_000,
                     future_micros: EventTime::FUTURE_MICROS,
+                    drift_micros: None,
                 }),
             })
         }))

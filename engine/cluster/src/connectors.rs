@@ -17,6 +17,8 @@ pub(crate) struct OpenStream {
     pub(crate) decoder: Arc<dyn Decoder>,
     /// How far a row's time may lie after the time when the source took it, in microseconds.
     pub(crate) future_micros: i64,
+    /// How far a split may run ahead of the slowest one, in microseconds.
+    pub(crate) drift_micros: Option<i64>,
 }
 
 /// Looks up what `${VAR}` and `${file:PATH}` stand for, on this machine.
@@ -50,8 +52,9 @@ pub(crate) fn open_stream(table: &TableDef) -> Result<OpenStream, HeadError> {
         Some(other) => return Err(HeadError::invalid(format!("{}: a {other} table can't be read", table.name))),
         None => return Err(HeadError::invalid(format!("{} has no connector", table.name))),
     };
-    let future = options.get("max_time_ahead").and_then(|text| parse_duration_micros(text));
-    Ok(OpenStream { source, decoder, future_micros: future.unwrap_or(EventTime::FUTURE_MICROS) })
+    let length = |option: &str| options.get(option).and_then(|text| parse_duration_micros(text));
+    let future_micros = length("max_time_ahead").unwrap_or(EventTime::FUTURE_MICROS);
+    Ok(OpenStream { source, decoder, future_micros, drift_micros: length("max_drift") })
 }
 
 fn decoder(

@@ -1,6 +1,6 @@
 //! What names stand for, by one state of the catalog: the planner's view of the head.
 
-use crate::connectors::open_stream;
+use crate::connectors::{OpenStream, open_stream};
 use crate::error::HeadError;
 use crate::head::Head;
 use crate::tables::TableRegistry;
@@ -43,12 +43,13 @@ pub(crate) fn table_id(table: &CatalogTable) -> TableId {
 }
 
 /// The event time that a table declares.
-fn event_time(table: &TableDef, future_micros: i64) -> Option<EventTime> {
+fn event_time(table: &TableDef, stream: &OpenStream) -> Option<EventTime> {
     let watermark = table.connector()?.watermark.as_ref()?;
     let declared = table.columns.iter().position(|c| c.name == watermark.column);
     let enqueued = watermark.column.key() == "_enqueued_time";
     let column = declared.or_else(|| enqueued.then(|| EventTime::enqueued(table.columns.len())))?;
-    Some(EventTime { column, delay_micros: watermark.delay_micros, future_micros })
+    let (future_micros, drift_micros) = (stream.future_micros, stream.drift_micros);
+    Some(EventTime { column, delay_micros: watermark.delay_micros, future_micros, drift_micros })
 }
 
 fn unavailable(error: HeadError) -> PlanError {
@@ -84,9 +85,9 @@ impl Relations {
         Ok(Relation::Stream(StreamRelation {
             id: table_id(table),
             name: table.def.name.to_string(),
+            event_time: event_time(&table.def, &stream),
             source: stream.source,
             decoder: stream.decoder,
-            event_time: event_time(&table.def, stream.future_micros),
         }))
     }
 

@@ -228,13 +228,23 @@ impl Inputs {
         !self.bounded
     }
 
-    /// Takes what is there, within the budgets.
-    pub(crate) fn take(&mut self, max_rows: usize, max_bytes: usize) -> Result<Taken, JobError> {
+    /// Takes what is there, within the budgets, but nothing of splits that are to wait.
+    pub(crate) fn take(
+        &mut self,
+        max_rows: usize,
+        max_bytes: usize,
+        waiting: &BTreeSet<(TableId, SplitId)>,
+    ) -> Result<Taken, JobError> {
         let mut taken = Taken { scans: vec![Vec::new(); self.scans], ..Taken::default() };
         let count = self.open.len();
         let mut ended = Vec::new();
         for i in 0..count {
             let at = (self.turn + i) % count;
+            let slot = &self.open[at];
+            if !waiting.is_empty() && waiting.contains(&(self.inputs[slot.input].stream.id.clone(), slot.split.clone()))
+            {
+                continue;
+            }
             self.take_split(at, max_rows, max_bytes, &mut taken, &mut ended)?;
             if taken.rows >= max_rows || taken.bytes >= max_bytes {
                 break;

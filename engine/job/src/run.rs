@@ -400,7 +400,8 @@ impl Tenure {
     /// Runs an epoch if there is input, or if a window has ended that is to be emitted; false if there is neither.
     async fn run_one(&mut self) -> Result<bool, JobError> {
         let options = &self.spec.options;
-        let mut taken = self.inputs.take(options.epoch_rows, options.epoch_bytes)?;
+        let waiting = if self.keyed.states().any() { self.watermarks.ahead() } else { BTreeSet::new() };
+        let mut taken = self.inputs.take(options.epoch_rows, options.epoch_bytes, &waiting)?;
         if taken.is_empty() && !self.keyed.is_due(self.watermarks.job()) {
             return Ok(false);
         }

@@ -17,6 +17,7 @@ pub(crate) const END: i64 = i64::MAX;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct SourceTime {
     delay_micros: i64,
+    drift_micros: Option<i64>,
     splits: BTreeMap<SplitId, i64>,
     idle: BTreeSet<SplitId>,
     /// All splits that are being read.
@@ -57,6 +58,7 @@ impl Watermarks {
             let known = state.sources.get(table).cloned().unwrap_or_default();
             let source = SourceTime {
                 delay_micros: time.delay_micros,
+                drift_micros: time.drift_micros,
                 splits: known.watermarks,
                 idle: known.idle,
                 ..SourceTime::default()
@@ -123,6 +125,28 @@ impl Watermarks {
         }
         self.job = self.job.max(least);
         self.job
+    }
+
+    /// The splits that are further ahead of the least watermark than their source allows. None while a split that
+    /// isn't idle has given no row: there is nothing to be measured by.
+    pub(crate) fn ahead(&self) -> BTreeSet<(TableId, SplitId)> {
+        if self.sources.values().all(|source| source.drift_micros.is_none()) {
+            return BTreeSet::new();
+        }
+        let awake = |(table, source): (_, _)| {
+            let source: &SourceTime = source;
+            source.attached.difference(&source.idle).map(move |split| (table, source, split))
+        };
+        let all = || self.sources.iter().flat_map(awake);
+        let Some(Some(least)) = all().map(|(_, source, split)| source.splits.get(split)).min() else {
+            return BTreeSet::new();
+        };
+        let is_ahead = |source: &SourceTime, split: &SplitId| {
+            let drift = source.drift_micros.zip(source.splits.get(split));
+            drift.is_some_and(|(drift, at)| at.saturating_sub(*least) > drift)
+        };
+        let ahead = all().filter(|(_, source, split)| is_ahead(source, split));
+        ahead.map(|(table, _, split): (&TableId, _, _)| (table.clone(), split.clone())).collect()
     }
 
     /// The job's watermark as it was last worked out.

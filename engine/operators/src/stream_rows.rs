@@ -22,6 +22,8 @@ pub struct EventTime {
     /// How far a row's time may lie after the time when the source took it, in microseconds: a row beyond it is a bad
     /// record, so that one broken clock can't close all windows. Holds only where the source says when it took a row.
     pub future_micros: i64,
+    /// How far a split's watermark may be ahead of the least one before no more of it is read; none if it may be any.
+    pub drift_micros: Option<i64>,
 }
 
 impl EventTime {

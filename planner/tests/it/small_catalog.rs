@@ -66,6 +66,7 @@ impl Catalog {
                 column: table.columns.iter().position(|c| c.name == watermark.column).unwrap(),
                 delay_micros: watermark.delay_micros,
                 future_micros: EventTime::FUTURE_MICROS,
+                drift_micros: None,
             }),
         };
         self.streams.insert(name, stream);
@@ -140,7 +141,8 @@ pub(crate) async fn run(plan: &JobPlan, payloads: &[&str]) -> Vec<RecordBatch> {
         bytes: 1,
     };
     let context = EpochContext::new(JobId::from_text("j1"), Epoch(1), vec![vec![raw]; plan.scans], plan.partitions);
-    let output = run_epoch(&plan.physical, &plan.task, context).await.unwrap();
+    let output =
+        run_epoch(&mut salamander_operators::ReusedPlan::new(&plan.physical), &plan.task, context).await.unwrap();
     output.batches
 }
 

@@ -248,6 +248,12 @@ const EVENTHUBS: &[OptionSpec] = &[
         Default("1 hour"),
         "How far an event's time (`WATERMARK FOR`) may lie after its `_enqueued_time`; beyond it the event is a bad record, so that one wrong clock doesn't close all windows.",
     ),
+    OptionSpec::new(
+        "max_drift",
+        Duration,
+        Optional,
+        "How far, in event time, a split (a partition, a file) may run ahead of the slowest one that a job with windows reads: it waits, so that the job's state doesn't fill with its rows. Without it none waits.",
+    ),
     OptionSpec::new("partition_key", Text, Optional, "As a sink: the column whose value is the events' partition key."),
 ];
 
@@ -263,6 +269,12 @@ const FILES: &[OptionSpec] = &[
         Bool,
         Default("false"),
         "Keep reading as files grow and appear; otherwise the source ends.",
+    ),
+    OptionSpec::new(
+        "max_drift",
+        Duration,
+        Optional,
+        "How far, in event time, a split (a partition, a file) may run ahead of the slowest one that a job with windows reads: it waits, so that the job's state doesn't fill with its rows. Without it none waits.",
     ),
 ];
 

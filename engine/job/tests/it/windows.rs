@@ -105,7 +105,12 @@ fn workload(window: &str, above: &str) -> Workload {
     Workload {
         query: above.replace("WINDOWS", &format!("({query})")),
         stream: stream(),
-        event_time: Some(EventTime { column: 0, delay_micros: DELAY, future_micros: EventTime::FUTURE_MICROS }),
+        event_time: Some(EventTime {
+            column: 0,
+            delay_micros: DELAY,
+            future_micros: EventTime::FUTURE_MICROS,
+            drift_micros: None,
+        }),
         target: target(),
         partitions: vec![],
     }
@@ -341,6 +346,34 @@ async fn windows_close_while_the_job_runs_and_their_state_goes() {
 }
 
 /// A silent split doesn't hold the windows of the others; its rows are judged by the job's watermark when it wakes.
+#[tokio::test]
+async fn a_split_that_runs_ahead_waits_for_the_others() {
+    let mut workload = workload("window(ts, '10 seconds')", PLAIN);
+    workload.event_time = workload.event_time.map(|time| EventTime { drift_micros: Some(30 * SECOND), ..time });
+    let mut world = World::with(MemorySource::new(true), 1, workload).await;
+    world.options.epoch_rows = 10;
+    let row = |second: i64| {
+        let time = Some(BEGIN + second * SECOND);
+        Row { time, key: Some("k".to_owned()), number: 1, before: None }.line()
+    };
+    world.source.append("a", (0..20).map(row));
+    world.source.append("b", (0..1_000).map(row));
+    let process = world.start(Arc::new(object_store::memory::InMemory::new()));
+    // The slow one is at 19 s: the other stops when an epoch has brought it beyond 49.
+    let status = process.wait("committed", |s| s.committed.rows_read >= 20 + 50).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let read = process.handle.status().counters.rows_read;
+    assert!((70..=90).contains(&read), "{read} rows, {} at first", status.committed.rows_read);
+    let panes = process.handle.status().state.iter().map(|s| s.panes).max();
+    assert!(panes <= Some(8), "{panes:?} panes are open");
+    world.source.append("a", (20..500).map(row));
+    world.source.complete();
+    process.wait_finished().await;
+    assert_eq!(process.target_rows("SELECT sum(rows) FROM t").await, ["1500"]);
+    assert!(process.late_rows(LATE).await.is_empty());
+    process.kill().await;
+}
+
 #[tokio::test]
 async fn a_silent_split_does_not_hold_windows_open() {
     let world = World::with(MemorySource::new(false), 1, workload("window(ts, '10 seconds')", PLAIN)).await;
