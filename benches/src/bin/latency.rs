@@ -4,6 +4,9 @@
 //! cargo run --release -p salamander-benches --bin latency -- --server grpc://127.0.0.1:32010 --eventhubs 127.0.0.1:5672
 //! ```
 //!
+//! With `--windows`: from just before the event is sent that brings the watermark to a window's end (of 50 ms of event time)
+//! until the window's row is returned. The hub's other partitions are silent meanwhile.
+//!
 //! Against a running `salamander server`; this process has the one clock. A steady load of `--rate` events a second goes through
 //! one partition; a query for the newest event's number runs all the time. One JSON line: p50 and p99 in milliseconds.
 
@@ -39,6 +42,9 @@ struct Arguments {
     /// How long.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// Measure windows instead of rows.
+    #[arg(long)]
+    windows: bool,
     /// Folder of the table.
     #[arg(long)]
     table: PathBuf,
@@ -72,10 +78,13 @@ async fn produce(arguments: &Arguments, sent: Arc<Vec<AtomicI64>>, begun: Instan
     let options = BTreeMap::from([
         ("connection_string".to_owned(), connection(&arguments.eventhubs)),
         ("event_hub".to_owned(), "latency".to_owned()),
-        ("format".to_owned(), "text".to_owned()),
+        ("format".to_owned(), "json".to_owned()),
+        ("partition_key".to_owned(), "key".to_owned()),
     ]);
     let sink: Arc<dyn DeliverySink> = salamander_eventhubs::sink_from_options(&options)?;
-    let schema = Arc::new(Schema::new(vec![Field::new("body", DataType::Utf8, false)]));
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false), text("at"), text("key")]));
+    let start = chrono::Utc::now();
     let job = JobId::from_text("latency");
     // A tick of 5 ms, so that the timer's granularity doesn't bound the rate.
     let each = (arguments.rate / 200).max(1);
@@ -83,13 +92,21 @@ async fn produce(arguments: &Arguments, sent: Arc<Vec<AtomicI64>>, begun: Instan
     let mut number = 0;
     while number + (each as usize) < sent.len() {
         tick.tick().await;
-        let numbers: Vec<String> = (number..number + each as usize).map(|n| n.to_string()).collect();
+        let numbers: Vec<i64> = (number..number + each as usize).filter_map(|n| i64::try_from(n).ok()).collect();
+        // Event time goes on by a millisecond an event.
+        let at =
+            |n: &i64| (start + Duration::from_millis(n.unsigned_abs())).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+        let times = arrow::array::StringArray::from_iter_values(numbers.iter().map(at));
+        // One partition takes all windows' rows; rows go to all of them.
+        let keys = numbers.iter().map(|_| arguments.windows.then_some("k"));
+        let keys = arrow::array::StringArray::from(keys.collect::<Vec<_>>());
         let now = i64::try_from(begun.elapsed().as_micros())?;
         for slot in &sent[number..number + each as usize] {
             slot.store(now, Ordering::Release);
         }
-        let column = Arc::new(arrow::array::StringArray::from(numbers));
-        let batch = arrow::array::RecordBatch::try_new(Arc::clone(&schema), vec![column])?;
+        let columns: Vec<arrow::array::ArrayRef> =
+            vec![Arc::new(Int64Array::from(numbers)), Arc::new(times), Arc::new(keys)];
+        let batch = arrow::array::RecordBatch::try_new(Arc::clone(&schema), columns)?;
         sink.deliver(Delivery { job: &job, number: LogNumber(1), first_index: number as u64, batch: &batch }).await?;
         number += each as usize;
     }
@@ -101,16 +118,22 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let channel = Channel::from_shared(format!("http://{}", arguments.flight))?.connect().await?;
     let mut client = FlightSqlServiceClient::new(channel);
+    let query_of_job = match arguments.windows {
+        false => "SELECT n FROM latency_events",
+        // The number of the event that closes the window.
+        true => "SELECT max(n) + 1 FROM latency_events GROUP BY window(at, '50 milliseconds')",
+    };
     for statement in [
         format!(
-            "CREATE TABLE latency_events (body STRING) WITH ('connector' = 'eventhubs', 'connection_string' = '{}', 'event_hub' = 'latency', 'format' = 'text')",
+            "CREATE TABLE latency_events (n BIGINT, at TIMESTAMP, key STRING, WATERMARK FOR at AS at - INTERVAL '0' SECOND) WITH \
+             ('connector' = 'eventhubs', 'connection_string' = '{}', 'event_hub' = 'latency', 'format' = 'json')",
             connection(&arguments.eventhubs)
         ),
         format!(
             "CREATE EXTERNAL TABLE latency_table (n BIGINT) STORED AS PARQUET LOCATION '{}'",
             arguments.table.display()
         ),
-        "CREATE JOB latency AS INSERT INTO latency_table SELECT CAST(body AS BIGINT) FROM latency_events".to_owned(),
+        format!("CREATE JOB latency AS INSERT INTO latency_table {query_of_job}"),
     ] {
         let info = client.execute(statement, None).await?;
         let ticket = info.endpoint.into_iter().next().and_then(|e| e.ticket).context("no endpoint")?;
@@ -158,7 +181,7 @@ async fn main() -> Result<()> {
     println!(
         "{}",
         serde_json::json!({
-            "bench": "latency", "rate": arguments.rate, "samples": steady.len(), "queries": queries,
+            "bench": if arguments.windows { "window latency" } else { "latency" }, "rate": arguments.rate, "samples": steady.len(), "queries": queries,
             "p50_ms": percentile(&mut steady, 50.0), "p99_ms": percentile(&mut steady, 99.0),
         })
     );

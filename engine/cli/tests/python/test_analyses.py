@@ -104,3 +104,29 @@ def test_percentiles_are_near_the_true_ones(run):
             assert low <= row["p50_s"] <= high, row
             checked += 1
     assert checked
+
+
+def test_the_dashboards_views_are_what_their_queries_give(run):
+    ask, _, lines = run
+    script = re.sub(r"--[^\n]*", "", (ROOT / "docs/examples/realtime-logs/dashboard.sql").read_text())
+    views = {}
+    for statement in filter(None, map(str.strip, script.split(";"))):
+        ask(statement)
+        views.update([re.match(r"CREATE MATERIALIZED VIEW (\w+) AS\s+(.*)", statement, re.S).groups()])
+    assert len(views) == 5
+    wait_until(lambda: all(row["state"] == "finished" for row in ask("SHOW JOBS")), 60, "all views have read everything")
+    for name, query in views.items():
+        expected = sorted((tuple(row.values()) for row in ask(query)), key=str)
+        found = sorted((tuple(row.values()) for row in ask(f"SELECT * FROM {name}")), key=str)
+        assert found and len(found) == len(expected), name
+        for a, b in zip(found, expected):
+            tolerance = 0.03 if name == "requests_per_url" else 1e-6
+            assert all(x == y or x == pytest.approx(y, rel=tolerance) for x, y in zip(a, b)), (name, a, b)
+    # Every sound line is counted once.
+    assert ask("SELECT sum(requests) AS n FROM requests_per_url") == [{"n": len(lines)}]
+    methods = ask("SELECT requests FROM requests_by_status WHERE http_method IS NULL AND status IS NULL")
+    assert methods[0]["requests"] == len(lines)
+    errors = collections.Counter(fields[4] for _, fields in parsed(lines) if fields[1] == "ERROR")
+    assert {row["user_id"]: row["errors"] for row in ask("SELECT * FROM users_with_errors")} == dict(
+        sorted(errors.items(), key=lambda item: (-item[1], item[0]))[:10]
+    )
