@@ -2,8 +2,6 @@
 -- and each SELECT can be run by itself over the same stream: it gives the same rows. Submit it after pipeline.sql's database is there:
 --
 --     salamander submit docs/examples/realtime-logs/analyses.sql
---
--- Sessions per user (start, end, pages) need session windows, which jobs don't have yet.
 
 -- The lines with typed columns: labels (`Response Time: `) and units (`0.83s`) are stripped, what doesn't fit goes to
 -- logs$bad_records, and what comes more than ten seconds behind its partition to logs$late_records.
@@ -136,3 +134,16 @@ INSERT INTO load_per_server
 SELECT window.start, server_ip, port_number, count(*), sum(response_time)
 FROM logs
 GROUP BY window(ts, '10 seconds'), server_ip, port_number;
+
+-- Sessions of each user: from the first request to half a minute after the last, and what was done in it.
+CREATE EXTERNAL TABLE user_sessions (
+    session_start TIMESTAMP, session_end TIMESTAMP, user_id STRING, requests BIGINT, pages BIGINT, errors BIGINT, mean_s DOUBLE
+)
+STORED AS PARQUET LOCATION 'abfss://lake@account.dfs.core.windows.net/user_sessions';
+
+CREATE JOB user_sessions AS
+INSERT INTO user_sessions
+SELECT session_window.start, session_window.end, user_id, count(*), count(DISTINCT url), count(*) FILTER (WHERE log_level = 'ERROR'),
+       avg(response_time)
+FROM logs
+GROUP BY session_window(ts, '30 seconds'), user_id;

@@ -144,7 +144,7 @@ impl JobStates {
             .ok_or_else(|| internal_datafusion_err!("{operator} has no state: the plan is another job's"))
     }
 
-    /// The chunks of all operators. Within an epoch it is locked after an operator's own parts, between epochs before.
+    /// The chunks of all operators. An operator that locks parts of its own too locks no other operator's.
     pub(crate) fn store(&self) -> &Mutex<StateStore> {
         &self.store
     }

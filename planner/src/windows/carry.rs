@@ -155,11 +155,11 @@ fn carry_projection(projection: &Projection, windows: WindowSpec, from: From<'_>
     Ok(Carried { plan: LogicalPlan::Projection(plan), gone })
 }
 
-/// True if an expression has a window that overlaps others.
+/// True if an expression has a window that a row can't say by itself: one that overlaps others, or a session.
 pub(crate) fn overlaps(expression: &Expr) -> Result<bool> {
     let mut found = false;
     expression.apply(|part| {
-        found |= window_call(part)?.is_some_and(|(windows, _)| !windows.is_tumbling());
+        found |= window_call(part)?.is_some_and(|(windows, _)| !windows.is_tumbling() || windows.is_session());
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)

@@ -116,7 +116,9 @@ fn window_aggregate(aggregate: &Aggregate, operator: String, may_be_global: bool
         Time::OfStreams => (carry::From::Streams, None),
         Time::OfRows { time, behind } => (carry::From::Rows(time), Some(*behind)),
     };
-    let carried = carry::carry(&aggregate.input, windows, from)?;
+    // What a session holds must not depend on when it is emitted: a row is late once its own time has passed.
+    let lateness = if windows.is_session() { WindowSpec::instant() } else { windows };
+    let carried = carry::carry(&aggregate.input, lateness, from)?;
     let Some(time) = carried.time() else { return refuse("the event time is lost on its way to GROUP BY") };
     Ok(WindowAggregate {
         operator,
@@ -212,6 +214,10 @@ fn grouping(expression: &Expr, input: &LogicalPlan) -> Result<Grouping> {
     let Some((windows, time)) = window_call(call)? else { return Ok(Grouping::Other) };
     if let Some(input) = marks(below)? {
         return match mark_of(time, below.schema(), &input)? {
+            Some(mark) if mark.windows.is_session() || windows.is_session() => refuse(format!(
+                "a job can't have windows over sessions, nor sessions over windows, yet: {}",
+                mark.windows
+            )),
             Some(mark) if mark.says != Says::Window => {
                 let time = Time::OfRows { time: time.clone(), behind: behind(mark, windows) };
                 Ok(Grouping::Window(windows, time, key))
@@ -252,7 +258,7 @@ fn behind(mark: Mark, upper: WindowSpec) -> i64 {
 }
 
 /// The window that an expression is a part of, if any, and which part.
-fn part_of_window(expression: &Expr) -> (&Expr, Key) {
+pub(super) fn part_of_window(expression: &Expr) -> (&Expr, Key) {
     match expression {
         Expr::ScalarFunction(field) if field.func.name() == "get_field" && field.args.len() == 2 => {
             match &field.args[1] {
@@ -290,7 +296,7 @@ fn strip(expression: &Expr) -> &Expr {
 }
 
 /// Puts the expressions that columns stand for in their place, down to where rows come from.
-fn resolve(expression: Expr, plan: &LogicalPlan) -> Result<(Expr, &LogicalPlan)> {
+pub(super) fn resolve(expression: Expr, plan: &LogicalPlan) -> Result<(Expr, &LogicalPlan)> {
     let expression = expression.unalias_nested().data;
     let (replaced, below) = match plan {
         LogicalPlan::Projection(projection) => {

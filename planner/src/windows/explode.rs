@@ -3,6 +3,7 @@
 //! As in Spark, a row without a time is in no window and goes; a query has one kind of windows at a time.
 
 use super::functions::{list_windows, window_call};
+use super::sessions::number_sessions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, UnnestOptions, plan_err};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, Projection};
@@ -17,6 +18,7 @@ const EXPLODED: &str = "__window";
 /// # Errors
 /// When windows that overlap stand where they can't be replaced, or a part of the query has two kinds of them.
 pub(crate) fn explode(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = number_sessions(plan)?;
     let exploded = plan.transform_up(|node| match node {
         LogicalPlan::Projection(projection) => {
             let Some((call, windows, time)) = only_call(&projection.expr)? else {
@@ -36,6 +38,9 @@ pub(crate) fn explode(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         other => {
             let calls = calls(&other.expressions())?;
+            if calls.iter().any(|(_, windows, _)| windows.is_session()) {
+                return plan_err!("session_window() can stand in GROUP BY only: a session is made of several rows");
+            }
             if calls.iter().any(|(_, windows, _)| !windows.is_tumbling()) {
                 return plan_err!(
                     "windows that overlap can stand in GROUP BY and in SELECT only: put the condition on the window \
@@ -69,6 +74,9 @@ fn calls(expressions: &[Expr]) -> Result<Vec<Call>> {
 
 fn only_call(expressions: &[Expr]) -> Result<Option<Call>> {
     let mut found = calls(expressions)?;
+    if found.iter().any(|(_, windows, _)| windows.is_session()) {
+        return plan_err!("session_window() can stand in GROUP BY only: a session is made of several rows");
+    }
     if found.len() > 1 {
         return plan_err!("a query can have one kind of windows at a time: put the others into subqueries");
     }

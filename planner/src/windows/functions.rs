@@ -14,12 +14,14 @@ use std::sync::Arc;
 
 /// Spark's function.
 pub(crate) const WINDOW: &str = "window";
+/// Spark's function of sessions.
+pub(crate) const SESSION: &str = "session_window";
 /// What Flink's CUMULATE becomes.
 pub(crate) const CUMULATE: &str = "cumulate_window";
 
 /// Registers the functions in a session.
 pub(crate) fn register(context: &SessionContext) {
-    for name in [WINDOW, CUMULATE] {
+    for name in [WINDOW, SESSION, CUMULATE] {
         context.register_udf(ScalarUDF::from(WindowOf {
             name,
             signature: Signature::user_defined(Volatility::Immutable),
@@ -67,7 +69,11 @@ impl WindowOf {
             }
         };
         let (size, second, start) = (at(0, "size")?, at(1, "slide")?, at(2, "start")?.unwrap_or(0));
+        if self.name == SESSION && literals.len() != 1 {
+            return plan_err!("session_window() takes a time and a gap, such as '5 minutes'");
+        }
         let windows = match (self.name, size, second) {
+            (SESSION, Some(gap), None) => WindowSpec::session(gap),
             (CUMULATE, Some(size), Some(step)) => WindowSpec::cumulating(size, step, start),
             (WINDOW, Some(size), None) => WindowSpec::tumbling(size, start),
             (WINDOW, Some(size), Some(slide)) => WindowSpec::hopping(size, slide, start),
@@ -152,6 +158,9 @@ impl ScalarUDFImpl for WindowOf {
             })
             .collect();
         let windows = self.windows(&lengths)?;
+        if windows.is_session() {
+            return exec_err!("session_window() can stand in GROUP BY only: a session is made of several rows");
+        }
         if !windows.is_tumbling() {
             return exec_err!(
                 "a row is in several of the windows of {}(): it can stand in GROUP BY and in SELECT only",
@@ -214,5 +223,42 @@ impl ScalarUDFImpl for WindowsOf {
         let offsets = OffsetBuffer::from_lengths(lengths);
         let list = ListArray::try_new(item, offsets, Arc::new(values), times.nulls().cloned())?;
         Ok(ColumnarValue::Array(Arc::new(list)))
+    }
+}
+
+/// The session that begins and has its last row at these times, as a struct.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SessionOf {
+    gap: i64,
+    signature: Signature,
+}
+
+/// A call that makes a session of its first and last time.
+pub(crate) fn session_of(gap: i64, first: Expr, last: Expr) -> Expr {
+    let signature = Signature::exact(vec![timestamp_type(), timestamp_type()], Volatility::Immutable);
+    ScalarUDF::from(SessionOf { gap, signature }).call(vec![first, last])
+}
+
+impl ScalarUDFImpl for SessionOf {
+    fn name(&self) -> &str {
+        "session_of"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Struct(window_fields()))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (first, last) = (args.args[0].to_array(args.number_rows)?, args.args[1].to_array(args.number_rows)?);
+        let Some(last) = last.as_primitive_opt::<TimestampMicrosecondType>() else {
+            return internal_err!("session_of() of {}", last.data_type());
+        };
+        let ends: TimestampMicrosecondArray = last.unary(|time: i64| time.saturating_add(self.gap));
+        let columns: Vec<ArrayRef> = vec![first, Arc::new(ends.with_timezone("UTC"))];
+        Ok(ColumnarValue::Array(Arc::new(StructArray::try_new(window_fields(), columns, None)?)))
     }
 }

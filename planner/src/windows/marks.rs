@@ -77,6 +77,8 @@ fn of_aggregate(aggregate: &WindowAggregate) -> Marks {
     let mark = |says| Some(Mark { says, windows: aggregate.windows, behind: aggregate.behind.unwrap_or(0) });
     let keys = aggregate.keys.iter().map(|key| match key {
         Key::Window => mark(Says::Window),
+        // Sessions that begin together end at different times.
+        Key::Start if aggregate.windows.is_session() => None,
         Key::Start => mark(Says::Start),
         Key::BeforeEnd(before) => mark(Says::BeforeEnd(*before)),
         Key::Expression(_) | Key::GroupingId => None,

@@ -4,7 +4,7 @@
 //!   GROUP BY window(ts, '1 minute', '10 seconds')   ─┐ syntax: both become
 //!   FROM HOP(TABLE t, DESCRIPTOR(ts), …)            ─┘ calls of window(…) ─▶ LogicalPlan
 //!
-//!   batch:  explode ─▶ one row for each of a row's windows ─▶ DataFusion's own aggregate
+//!   batch:  sessions numbered; explode ─▶ one row for each of a row's windows ─▶ DataFusion's own aggregate
 //!   job:    continuous ─▶ WindowAggregate (panes, state) for aggregates, WholeWindows for what works on their
 //!           results window by window; explode for what is left
 //! ```
@@ -18,6 +18,7 @@ mod explode;
 mod functions;
 mod marks;
 mod node;
+mod sessions;
 mod syntax;
 mod whole;
 

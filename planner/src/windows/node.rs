@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::execution::session_state::SessionState;
+use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
@@ -169,12 +170,7 @@ impl ExtensionPlanner for WindowPlanner {
             behind: node.behind,
             sets: node.sets.clone(),
             keys: node.keys.iter().map(|key| lowering.key(key)).collect::<Result<_>>()?,
-            functions: node
-                .functions
-                .iter()
-                .zip(lowering.names())
-                .map(|(f, name)| lowering.function(f, name))
-                .collect::<Result<_>>()?,
+            functions: lowering.functions()?,
             schema: Arc::new(node.schema.as_arrow().clone()),
         };
         let operator = node.operator.clone();
@@ -220,6 +216,17 @@ impl Lowering<'_> {
             Key::Expression(expression) => WindowKey::Expression(self.expression(expression)?),
             Key::GroupingId => WindowKey::GroupingId,
         })
+    }
+
+    /// The functions; behind those of a session its first and last time.
+    fn functions(&self) -> Result<Vec<WindowFunction>> {
+        let named = self.node.functions.iter().zip(self.names());
+        let mut functions = named.map(|(f, name)| self.function(f, name)).collect::<Result<Vec<_>>>()?;
+        if self.node.windows.is_session() {
+            functions.push(self.function(&min(self.node.time.clone()), "session_first")?);
+            functions.push(self.function(&max(self.node.time.clone()), "session_last")?);
+        }
+        Ok(functions)
     }
 
     /// Names of the functions' columns.

@@ -1,11 +1,11 @@
 //! Both spellings of windows as calls of `window(…)`, in the syntax tree.
 //!
 //! - Spark names the window of `GROUP BY window(ts, '10 seconds')` by `window`, `window.start` and `window.end`: these
-//!   become the call itself, and its fields; `window_time(window)` a microsecond before its end.
-//! - Flink's `TUMBLE(TABLE t, DESCRIPTOR(ts), size)`, `HOP` and `CUMULATE` in FROM become a subquery with the columns
+//!   become the call itself, and its fields (`session_window` likewise); `window_time(window)` a microsecond before its end.
+//! - Flink's `TUMBLE(TABLE t, DESCRIPTOR(ts), size)`, `HOP`, `CUMULATE` and `SESSION` in FROM become a subquery with the columns
 //!   `window_start`, `window_end` and `window_time`. (The parser takes the word TABLE before a name away.)
 
-use super::functions::{CUMULATE, WINDOW};
+use super::functions::{CUMULATE, SESSION, WINDOW};
 use crate::error::PlanError;
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
@@ -34,10 +34,10 @@ impl VisitorMut for Rewrite {
     type Break = PlanError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<PlanError> {
-        if let Some(call) = name_windows(&mut query.body)
+        if let Some((name, call)) = name_windows(&mut query.body)
             && let Some(OrderByKind::Expressions(orders)) = query.order_by.as_mut().map(|order| &mut order.kind)
         {
-            orders.iter_mut().for_each(|order| replace_names(&mut order.expr, &call));
+            orders.iter_mut().for_each(|order| replace_names(&mut order.expr, name, &call));
         }
         ControlFlow::Continue(())
     }
@@ -72,7 +72,7 @@ impl VisitorMut for Rewrite {
 }
 
 /// Puts the window that each SELECT groups by in the place of its name; the window, if the body is one SELECT.
-fn name_windows(body: &mut SetExpr) -> Option<Function> {
+fn name_windows(body: &mut SetExpr) -> Option<(&'static str, Function)> {
     let select = match body {
         SetExpr::Select(select) => select,
         SetExpr::SetOperation { left, right, .. } => {
@@ -84,24 +84,25 @@ fn name_windows(body: &mut SetExpr) -> Option<Function> {
         _ => return None,
     };
     let call = grouped_window(select)?;
-    name_fields(select);
+    let name = if is_name(&call.name, SESSION) { SESSION } else { WINDOW };
+    name_fields(select, name);
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } = item {
-            replace_names(expression, &call);
+            replace_names(expression, name, &call);
         }
     }
     for condition in [&mut select.having, &mut select.qualify].into_iter().flatten() {
-        replace_names(condition, &call);
+        replace_names(condition, name, &call);
     }
-    select.named_window.iter_mut().for_each(|named| replace_names(named, &call));
-    Some(call)
+    select.named_window.iter_mut().for_each(|named| replace_names(named, name, &call));
+    Some((name, call))
 }
 
 /// The call of `window` among a SELECT's grouping keys, be it within grouping sets.
 fn grouped_window(select: &Select) -> Option<Function> {
     let GroupByExpr::Expressions(keys, _) = &select.group_by else { return None };
     let found = visit_expressions(keys, |key| match key {
-        Expr::Function(call) if is_name(&call.name, WINDOW) || is_name(&call.name, CUMULATE) => {
+        Expr::Function(call) if [WINDOW, CUMULATE, SESSION].iter().any(|name| is_name(&call.name, name)) => {
             ControlFlow::Break(call.clone())
         }
         _ => ControlFlow::Continue(()),
@@ -114,12 +115,12 @@ fn is_name(name: &ObjectName, word: &str) -> bool {
 }
 
 /// `window.start` alone is a column named `start`, as in Spark; `window` one named `window`.
-fn name_fields(select: &mut Select) {
+fn name_fields(select: &mut Select, window: &str) {
     for item in &mut select.projection {
         let SelectItem::UnnamedExpr(expression) = item else { continue };
         let alias = match expression {
-            Expr::CompoundIdentifier(parts) if is_window(parts) => parts[1].clone(),
-            Expr::Identifier(name) if name.value.eq_ignore_ascii_case(WINDOW) => name.clone(),
+            Expr::CompoundIdentifier(parts) if is_window(parts, window) => parts[1].clone(),
+            Expr::Identifier(name) if name.value.eq_ignore_ascii_case(window) => name.clone(),
             Expr::Function(call) if is_name(&call.name, WINDOW_TIME) => Ident::new(WINDOW_TIME),
             _ => continue,
         };
@@ -148,16 +149,16 @@ fn window_time(expression: &Expr) -> Option<Expr> {
     }
 }
 
-fn is_window(parts: &[Ident]) -> bool {
-    matches!(parts, [window, field] if window.value.eq_ignore_ascii_case(WINDOW)
+fn is_window(parts: &[Ident], name: &str) -> bool {
+    matches!(parts, [window, field] if window.value.eq_ignore_ascii_case(name)
         && ["start", "end"].iter().any(|f| field.value.eq_ignore_ascii_case(f)))
 }
 
-fn replace_names<V: VisitMut>(within: &mut V, call: &Function) {
+fn replace_names<V: VisitMut>(within: &mut V, name: &str, call: &Function) {
     let _: ControlFlow<()> = visit_expressions_mut(within, |part| {
         match part {
-            Expr::CompoundIdentifier(parts) if is_window(parts) => *part = field_of(call, &parts[1].value),
-            Expr::Identifier(name) if name.value.eq_ignore_ascii_case(WINDOW) => *part = Expr::Function(call.clone()),
+            Expr::CompoundIdentifier(parts) if is_window(parts, name) => *part = field_of(call, &parts[1].value),
+            Expr::Identifier(ident) if ident.value.eq_ignore_ascii_case(name) => *part = Expr::Function(call.clone()),
             _ => {}
         }
         ControlFlow::Continue(())
@@ -209,7 +210,13 @@ struct Shape {
     usage: &'static str,
 }
 
-const SHAPES: [Shape; 3] = [
+const SHAPES: [Shape; 4] = [
+    Shape {
+        name: "SESSION",
+        function: SESSION,
+        lengths: &[0],
+        usage: "SESSION(TABLE t, DESCRIPTOR(ts), INTERVAL '5' MINUTE), the session's key in GROUP BY",
+    },
     Shape {
         name: "TUMBLE",
         function: WINDOW,

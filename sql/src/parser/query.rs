@@ -46,7 +46,7 @@ pub(super) fn without_table_words(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSp
             seen = match (seen, &token.token) {
                 (1, Token::LParen) => 2,
                 (2, word) if is_word(word, &["TABLE"]) => 3,
-                (_, word) if is_word(word, &["TUMBLE", "HOP", "CUMULATE"]) => 1,
+                (_, word) if is_word(word, &["TUMBLE", "HOP", "CUMULATE", "SESSION"]) => 1,
                 _ => 0,
             };
         }

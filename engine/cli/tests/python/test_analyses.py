@@ -57,7 +57,7 @@ def window(time, seconds):
 
 def test_every_job_gives_what_the_query_gives(run):
     ask, queries, _ = run
-    assert len(queries) == 9
+    assert len(queries) == 10
     for name, query in queries.items():
         expected = sorted((tuple(row.values()) for row in ask(query)), key=str)
         found = sorted((tuple(row.values()) for row in ask(f"SELECT * FROM {name}")), key=str)
@@ -104,6 +104,29 @@ def test_percentiles_are_near_the_true_ones(run):
             assert low <= row["p50_s"] <= high, row
             checked += 1
     assert checked
+
+
+def test_sessions_are_those_of_the_lines(run):
+    ask, _, lines = run
+    gap = datetime.timedelta(seconds=30)
+    times = collections.defaultdict(list)
+    for at, fields in parsed(lines):
+        times[fields[4]].append(at)
+    expected = collections.Counter()
+    for user, at in times.items():
+        start = last = None
+        for time in sorted(at):
+            if last is not None and time > last + gap:
+                expected[user, start, last + gap] += 0
+                start = None
+            start, last = start or time, time
+            expected[user, start] += 1
+        expected[user, start, last + gap] += 0
+    found = ask("SELECT user_id, session_start, session_end, requests FROM user_sessions")
+    stamp = lambda text: datetime.datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=None)
+    sessions = {(row["user_id"], stamp(row["session_start"]), stamp(row["session_end"])) for row in found}
+    assert sessions == {key for key in expected if len(key) == 3}
+    assert all(row["requests"] == expected[row["user_id"], stamp(row["session_start"])] for row in found)
 
 
 def test_the_dashboards_views_are_what_their_queries_give(run):

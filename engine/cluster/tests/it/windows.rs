@@ -116,6 +116,27 @@ const QUERIES: &[(&str, &str)] = &[
          window.end AS t, name, count(*) AS n FROM typed GROUP BY window(at, '10 seconds'), name)) WHERE place = 1 GROUP BY \
          window(t, '1 minute')",
     ),
+    // Sessions.
+    (
+        "s TIMESTAMP, e TIMESTAMP, name STRING, n BIGINT, mean DOUBLE",
+        "SELECT session_window.start AS s, session_window.end, name, count(*), avg(score) FROM typed GROUP BY \
+         session_window(at, '1 second'), name HAVING count(*) > 1",
+    ),
+    (
+        "e TIMESTAMP, k STRING, n BIGINT, ids BIGINT",
+        "SELECT window_end, k, count(*), count(DISTINCT id % 5) FROM SESSION(TABLE (SELECT at, upper(name) AS k, id FROM typed WHERE \
+         id % 31 < 2), DESCRIPTOR(at), INTERVAL '2' SECOND) GROUP BY window_start, window_end, k",
+    ),
+    (
+        "s TIMESTAMP, last TIMESTAMP, n BIGINT",
+        "SELECT session_window.start, window_time(session_window), count(*) FROM typed WHERE id % 40 < 9 GROUP BY \
+         session_window(at, INTERVAL '3' SECOND)",
+    ),
+    (
+        "e TIMESTAMP, name STRING, n BIGINT",
+        "SELECT session_window.end, name, count(*) FROM typed GROUP BY session_window(at, '1 second'), name QUALIFY \
+         row_number() OVER (PARTITION BY session_window ORDER BY count(*) DESC, name) = 1",
+    ),
     // Grouping sets.
     (
         "s TIMESTAMP, name STRING, odd BOOLEAN, what INT, n BIGINT, mean DOUBLE",
@@ -131,6 +152,25 @@ const QUERIES: &[(&str, &str)] = &[
 
 /// What can't run window by window, and what the answer says.
 const REFUSED: &[(&str, &str)] = &[
+    (
+        "SELECT name, 1, 2 FROM typed GROUP BY session_window(at, '0 seconds'), name",
+        "a session's gap must be longer than 0",
+    ),
+    ("SELECT name, session_window(at, '1 second').start, 2 FROM typed", "can stand in GROUP BY only"),
+    (
+        "SELECT name, 1, 2 FROM typed GROUP BY session_window(at, '1 second', '2 seconds'), name",
+        "takes a time and a gap",
+    ),
+    ("SELECT name, 1, 2 FROM typed GROUP BY session_window(at, name), name", "must be a constant"),
+    (
+        "SELECT name, 1, 2 FROM typed GROUP BY session_window(at, '1 second'), window(at, '1 minute'), name",
+        "one kind of windows",
+    ),
+    (
+        "SELECT window.start, sum(n), 1 FROM (SELECT session_window.end AS e, count(*) AS n FROM typed GROUP BY session_window(at, '1 \
+         second')) GROUP BY window(e, '1 minute')",
+        "windows over sessions",
+    ),
     (
         "SELECT s, n, sum(n) OVER (ORDER BY s) FROM (SELECT window.start AS s, count(*) AS n FROM typed GROUP BY window(at, \
          '10 seconds'))",

@@ -196,7 +196,12 @@ impl Aggregation {
     /// doesn't hold on to a whole payload.
     pub(crate) fn chunk(&self, groups: Groups) -> Result<RecordBatch> {
         let rows = groups.len();
-        let columns = groups.into_state()?.into_iter().map(compact).collect();
+        self.state_chunk(groups.into_state()?, rows)
+    }
+
+    /// A state chunk of its columns.
+    pub(crate) fn state_chunk(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        let columns = columns.into_iter().map(compact).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(self.state_schema()?, columns, &options)?)
     }

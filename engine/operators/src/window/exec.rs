@@ -5,7 +5,9 @@ use super::groups::Groups;
 use super::spec::Window;
 use super::state::{Closing, WindowState};
 use crate::epoch::EpochContext;
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StructArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StructArray, TimestampMicrosecondArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::Field;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -149,18 +151,26 @@ impl ExecutionPlan for WindowAggregateExec {
         let closed = async move {
             // Partitions after the first have nothing to emit: it takes what all of them hold.
             match context.time().watermark {
-                Some(watermark) if partition == 0 => {
-                    state.close(context.states().store(), context.time().closed, watermark)
+                Some(watermark) if partition == 0 && state.aggregation().windows.is_session() => {
+                    let rows = state.close_sessions(context.states().store(), watermark)?;
+                    Ok::<_, DataFusionError>((Vec::new(), rows))
                 }
-                _ => Ok(Vec::new()),
+                Some(watermark) if partition == 0 => {
+                    Ok((state.close(context.states().store(), context.time().closed, watermark)?, None))
+                }
+                _ => Ok((Vec::new(), None)),
             }
         };
         let emit = futures::stream::once(closed)
-            .map_ok(move |closed| {
+            .map_ok(move |(closed, sessions)| {
+                let sessions = sessions.map(|rows| slices(&rows)).unwrap_or_default();
+                let sessions = futures::stream::iter(sessions.into_iter().map(Ok));
                 let aggregation = Arc::clone(&aggregation);
                 let windows = futures::stream::iter(closed.into_iter().map(Ok));
                 let merged = windows.and_then(move |closing| merge(Arc::clone(&aggregation), closing));
-                merged.map_ok(|batch| futures::stream::iter(slices(&batch).into_iter().map(Ok))).try_flatten()
+                let merged =
+                    merged.map_ok(|batch| futures::stream::iter(slices(&batch).into_iter().map(Ok))).try_flatten();
+                sessions.chain(merged)
             })
             .try_flatten();
         let metrics = BaselineMetrics::new(&self.metrics, partition);
@@ -215,7 +225,7 @@ fn output(aggregation: &Aggregation, window: Window, groups: Groups) -> Result<R
     let mut columns = Vec::with_capacity(fields.len());
     for (key, field) in aggregation.keys.iter().zip(fields) {
         columns.push(match key {
-            WindowKey::Window => window_column(window, rows),
+            WindowKey::Window => window_struct(times(window.start, rows), times(window.end, rows)),
             WindowKey::Start => times(window.start, rows),
             WindowKey::BeforeEnd(before) => times(window.end.saturating_sub(*before), rows),
             WindowKey::Expression(_) | WindowKey::GroupingId => {
@@ -224,6 +234,12 @@ fn output(aggregation: &Aggregation, window: Window, groups: Groups) -> Result<R
         });
     }
     columns.extend(values);
+    fitted(aggregation, columns, rows)
+}
+
+/// Columns as the output's schema has them.
+pub(super) fn fitted(aggregation: &Aggregation, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let fields = aggregation.schema.fields();
     // Nullability and time zones as the schema has them.
     let columns = columns.into_iter().zip(fields).map(|(column, field)| fit(column, field)).collect::<Result<_>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -238,12 +254,14 @@ fn times(micros: i64, rows: usize) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC"))
 }
 
-fn window_column(window: Window, rows: usize) -> ArrayRef {
+/// Microseconds since 1970 as a TIMESTAMP column.
+pub(super) fn time_column(micros: Int64Array) -> Result<ArrayRef> {
+    Ok(cast(&micros, &timestamp_type())?)
+}
+
+pub(super) fn window_struct(starts: ArrayRef, ends: ArrayRef) -> ArrayRef {
     let field = |name: &str| Arc::new(Field::new(name, timestamp_type(), true));
-    Arc::new(StructArray::from(vec![
-        (field("start"), times(window.start, rows)),
-        (field("end"), times(window.end, rows)),
-    ]))
+    Arc::new(StructArray::from(vec![(field("start"), starts), (field("end"), ends)]))
 }
 
 fn slices(batch: &RecordBatch) -> Vec<RecordBatch> {

@@ -58,6 +58,24 @@ impl Groups {
         })
     }
 
+    /// Groups that are numbered by whoever merges into them.
+    pub(crate) fn keyless(functions: &[WindowFunction]) -> Result<Self> {
+        Self::try_new(&Arc::new(arrow::datatypes::Schema::empty()), functions)
+    }
+
+    /// Takes the columns of functions' states, each row into the group of this number.
+    pub(crate) fn merge_as(&mut self, states: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
+        let mut rest = states;
+        for function in &mut self.accumulators {
+            let Some((state, others)) = rest.split_at_checked(function.width) else {
+                return internal_err!("a state chunk lacks columns");
+            };
+            function.accumulator.merge_batch(state, groups, total)?;
+            rest = others;
+        }
+        Ok(())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.keys.as_ref().map_or(usize::from(self.any), |keys| keys.len())
     }

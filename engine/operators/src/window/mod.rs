@@ -5,12 +5,14 @@
 //! | [`spec`] | windows and panes as arithmetic |
 //! | [`aggregation`] | keys and functions, and the columns of their state |
 //! | `groups` | live accumulators |
+//! | `sessions` | groups of panes put together to sessions |
 //! | `state` | what an operator holds between epochs; which windows close |
 //! | [`exec`] | the plan node |
 
 pub mod aggregation;
 pub mod exec;
 mod groups;
+mod sessions;
 pub mod spec;
 pub(crate) mod state;
 #[cfg(test)]

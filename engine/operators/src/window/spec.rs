@@ -23,6 +23,8 @@ pub enum WindowKind {
     Cumulating,
     /// One window that holds all of time and never closes.
     Global,
+    /// Windows of a key's rows with no longer gap between them than `size`.
+    Session,
 }
 
 /// Windows of fixed boundaries.
@@ -67,6 +69,22 @@ impl WindowSpec {
         Self { kind: WindowKind::Global, size: i64::MAX, slide: i64::MAX, offset: 0 }
     }
 
+    /// A window for each key's rows that have no longer gap between them.
+    ///
+    /// # Errors
+    /// When the gap is not positive.
+    pub fn session(gap: i64) -> Result<Self, String> {
+        if gap <= 0 {
+            return Err("a session's gap must be longer than 0".to_owned());
+        }
+        Ok(Self { kind: WindowKind::Session, size: gap, slide: gap, offset: 0 })
+    }
+
+    /// True for sessions.
+    pub fn is_session(&self) -> bool {
+        self.kind == WindowKind::Session
+    }
+
     /// True for the window that never closes.
     pub fn is_global(&self) -> bool {
         self.kind == WindowKind::Global
@@ -107,7 +125,7 @@ impl WindowSpec {
     /// The length of a pane.
     pub fn pane(&self) -> i64 {
         match self.kind {
-            WindowKind::Sliding => gcd(self.size, self.slide),
+            WindowKind::Sliding | WindowKind::Session => gcd(self.size, self.slide),
             WindowKind::Cumulating | WindowKind::Global => self.slide,
         }
     }
@@ -129,7 +147,7 @@ impl WindowSpec {
     /// Where the last window that a time is in ends: from then on nothing can be said of that time any more.
     pub fn last_end(&self, at: i64) -> i64 {
         let step = match self.kind {
-            WindowKind::Sliding => self.slide,
+            WindowKind::Sliding | WindowKind::Session => self.slide,
             WindowKind::Cumulating => self.size,
             WindowKind::Global => return i64::MAX,
         };
@@ -141,7 +159,9 @@ impl WindowSpec {
         // Ends lie a slide apart (from the offset, moved by the size), beginning with the first behind the time.
         let beyond = at.max(after);
         let since = match self.kind {
-            WindowKind::Sliding => self.floor(beyond.saturating_sub(self.size), self.slide).saturating_add(self.size),
+            WindowKind::Sliding | WindowKind::Session => {
+                self.floor(beyond.saturating_sub(self.size), self.slide).saturating_add(self.size)
+            }
             WindowKind::Cumulating => self.floor(beyond, self.slide),
             WindowKind::Global => return (after < i64::MAX).then_some(i64::MAX),
         };
@@ -160,7 +180,7 @@ impl WindowSpec {
     /// Where the window begins that a time is in and that ends at `end`.
     fn start_of(&self, at: i64, end: i64) -> i64 {
         match self.kind {
-            WindowKind::Sliding => end.saturating_sub(self.size),
+            WindowKind::Sliding | WindowKind::Session => end.saturating_sub(self.size),
             WindowKind::Cumulating => self.floor(at, self.size),
             WindowKind::Global => i64::MIN,
         }
@@ -194,6 +214,7 @@ impl fmt::Display for WindowSpec {
         let (size, slide) = (Length(self.size), Length(self.slide));
         match self.kind {
             WindowKind::Global => write!(f, "all of time")?,
+            WindowKind::Session => write!(f, "sessions with a gap of {size}")?,
             _ if self.is_tumbling() => write!(f, "tumbling {size}")?,
             WindowKind::Sliding => write!(f, "hopping {size} every {slide}")?,
             WindowKind::Cumulating => write!(f, "cumulating to {size} by {slide}")?,

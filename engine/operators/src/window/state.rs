@@ -10,10 +10,11 @@
 
 use super::aggregation::{Aggregation, Evaluated};
 use super::groups::Groups;
+use super::sessions;
 use super::spec::Window;
 use crate::states::{Keeps, OperatorState};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{cast, max, min, take};
+use arrow::compute::{cast, concat_batches, max, min, take};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::common::Result;
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ const CHUNKS: usize = 8;
 pub(crate) struct WindowState {
     operator: String,
     aggregation: Arc<Aggregation>,
+    /// Sessions: none ends before this.
+    next_session: Mutex<Option<i64>>,
     /// By plan partition.
     live: Vec<Mutex<BTreeMap<Bucket, Groups>>>,
 }
@@ -51,7 +54,7 @@ enum Spread {
 impl WindowState {
     pub(crate) fn new(operator: String, aggregation: Arc<Aggregation>, partitions: usize) -> Self {
         let live = (0..partitions.max(1)).map(|_| Mutex::default()).collect();
-        Self { operator, aggregation, live }
+        Self { operator, aggregation, next_session: Mutex::default(), live }
     }
 
     /// Takes a batch of rows of a plan partition.
@@ -171,6 +174,50 @@ impl WindowState {
         Ok(windows.into_values().collect())
     }
 
+    /// The sessions that ended before this watermark. Only the panes are looked into that can have rows of them.
+    pub(crate) fn close_sessions(&self, store: &Mutex<StateStore>, watermark: i64) -> Result<Option<RecordBatch>> {
+        let mut store = store.lock();
+        if self.next_session_end(&store).is_none_or(|due| due > watermark) {
+            return Ok(None);
+        }
+        let mut chunks = Vec::new();
+        let upto = Bucket { start: watermark, tag: i64::MAX };
+        for live in &self.live {
+            let mut live = live.lock();
+            let later = live.split_off(&upto);
+            for groups in std::mem::replace(&mut *live, later).into_values() {
+                chunks.push(self.aggregation.chunk(groups)?);
+            }
+        }
+        let buckets: Vec<_> = store.buckets(&self.operator).take_while(|bucket| *bucket < upto).collect();
+        for bucket in buckets {
+            chunks.extend(store.chunks(&self.operator, bucket).map(|(_, chunk)| chunk.clone()));
+            store.drop_bucket(&self.operator, bucket);
+        }
+        let all = concat_batches(&self.aggregation.state_schema()?, &chunks)?;
+        let (ended, open) = sessions::sessions(&self.aggregation, &all, watermark)?;
+        for (pane, chunk) in sessions::keep(&self.aggregation, &all, &open)? {
+            store.append(&self.operator, Bucket::at(pane), chunk);
+        }
+        // Rows that come later are not before the watermark.
+        let first = open.first_last().unwrap_or(i64::MAX).min(watermark);
+        *self.next_session.lock() = Some(first.saturating_add(self.aggregation.windows.size));
+        sessions::emit(&self.aggregation, &all, &ended)
+    }
+
+    /// The watermark at which the next session may have ended. Rounded up by a small part of the gap, so that not every
+    /// epoch puts sessions together.
+    fn next_session_end(&self, store: &StateStore) -> Option<i64> {
+        let gap = self.aggregation.windows.size;
+        let stored = store.buckets(&self.operator).next();
+        let live = self.live.iter().filter_map(|l| l.lock().keys().next().copied()).min();
+        let first = stored.into_iter().chain(live).min()?.start.saturating_add(gap);
+        let known = first.max(self.next_session.lock().unwrap_or(i64::MIN));
+        let step = (gap / 32).clamp(1_000, 1_000_000);
+        // A row may still come at the very end.
+        Some(known.saturating_add(step).div_euclid(step).saturating_mul(step))
+    }
+
     /// The windows of a bucket that close.
     fn closing(&self, bucket: Bucket, closed: Option<i64>, watermark: i64) -> Vec<Window> {
         let windows = self.aggregation.windows.windows_of(bucket.start);
@@ -184,6 +231,9 @@ impl WindowState {
     /// What the windows are made of so far that have not been emitted by `closed`. Nothing is taken out; live
     /// accumulators become chunks, since they say what they hold only once. No epoch may be running.
     pub(crate) fn peek(&self, store: &mut StateStore, closed: Option<i64>) -> Result<Vec<Closing>> {
+        if self.aggregation.windows.is_session() {
+            return Ok(Vec::new());
+        }
         self.freeze(store)?;
         let closed = closed.map(|at| self.own(at));
         let mut windows: BTreeMap<Window, Closing> = BTreeMap::new();
@@ -231,6 +281,9 @@ impl Keeps for WindowState {
     fn next_close(&self, store: &StateStore, closed: Option<i64>) -> Option<i64> {
         if self.aggregation.windows.is_global() {
             return None;
+        }
+        if self.aggregation.windows.is_session() {
+            return self.next_session_end(store);
         }
         let stored = store.buckets(&self.operator).next();
         let live = self.live.iter().filter_map(|l| l.lock().keys().next().copied()).min();
