@@ -7,6 +7,7 @@
 
 use crate::binding::{Reading, stream_of};
 use crate::error::PlanError;
+use crate::joins::{self, JoinPlanner};
 use crate::session::{Planner, project_to};
 use crate::tables::{StreamRelation, Tables};
 use crate::windows::{self, WindowPlanner};
@@ -134,14 +135,16 @@ impl Planner {
         let plan = binding.plan(database, query).await?;
         // As it was written, so that the refusal names what the user wrote; and as it will run.
         check_streams(&plan)?;
-        check_row_wise(&plan)?;
+        check_row_wise(&plan, true)?;
         check_clock(&plan)?;
         let plan = fit(plan, target)?;
         let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+        let plan = joins::make_continuous(plan, &state)?;
         let plan = windows::explode(windows::make_continuous(plan)?)?;
         let logical = state.optimizer().optimize(plan, &state, |_, _| {})?;
-        check_row_wise(&logical)?;
-        let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
+        check_row_wise(&logical, false)?;
+        let physical =
+            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner), Arc::new(JoinPlanner)]);
         let input = physical.create_physical_plan(&logical, &state).await?;
         let physical: Arc<dyn ExecutionPlan> = Arc::new(EpochSinkExec::new(target.name.clone(), input));
         let scanned = std::mem::take(&mut *scans.lock());
@@ -253,8 +256,9 @@ fn check_streams(plan: &LogicalPlan) -> Result<(), PlanError> {
     }
 }
 
-/// Refuses what needs state or never ends.
-fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
+/// Refuses what needs state or never ends. In the query as it was written, joins and the subqueries of EXISTS and IN are
+/// let through: [`joins`] replaces or refuses them.
+fn check_row_wise(plan: &LogicalPlan, written: bool) -> Result<(), PlanError> {
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
         let part = match node {
@@ -266,6 +270,7 @@ fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
             | LogicalPlan::Unnest(_) => return Ok(TreeNodeRecursion::Continue),
             // By a window: anything else has been refused when the windows were made, with what to write.
             LogicalPlan::Aggregate(_) | LogicalPlan::Extension(_) => return Ok(TreeNodeRecursion::Continue),
+            LogicalPlan::Join(_) | LogicalPlan::Subquery(_) if written => return Ok(TreeNodeRecursion::Continue),
             LogicalPlan::Distinct(_) => "DISTINCT",
             LogicalPlan::Join(_) => "a join",
             LogicalPlan::Window(_) => "a window function (OVER)",
@@ -284,8 +289,8 @@ fn check_row_wise(plan: &LogicalPlan) -> Result<(), PlanError> {
     match refused {
         None => Ok(()),
         Some(part) => Err(PlanError::Invalid(format!(
-            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL) and aggregates by windows \
-             of event time. Run it as an ordinary SELECT over the job's table instead"
+            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL), aggregates by windows of \
+             event time and joins streams within bounds of it. Run it as an ordinary SELECT over the job's table instead"
         ))),
     }
 }

@@ -13,6 +13,7 @@
 pub mod epoch;
 pub mod epoch_sink;
 pub mod epoch_source;
+pub mod join;
 mod late;
 mod split_time;
 pub mod states;
@@ -23,6 +24,7 @@ pub mod window;
 pub use epoch::{EpochContext, EpochOutput, EpochTime, OutputSink, OutputWriter, run_epoch};
 pub use epoch_sink::EpochSinkExec;
 pub use epoch_source::EpochSourceExec;
+pub use join::IntervalJoinExec;
 pub use states::{JobStates, OperatorState, keeps_state};
 pub use stream_rows::{EventTime, StreamRows};
 pub use stream_scan::StreamScanExec;

@@ -18,8 +18,9 @@ mod functions;
 mod node;
 mod syntax;
 
-pub(crate) use continuous::make_continuous;
+pub(crate) use carry::{carry, stream_of};
+pub(crate) use continuous::{make_continuous, resolve};
 pub(crate) use explode::explode;
-pub(crate) use functions::register;
+pub(crate) use functions::{register, window_call};
 pub(crate) use node::WindowPlanner;
 pub(crate) use syntax::rewrite_syntax;
