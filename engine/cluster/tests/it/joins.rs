@@ -18,8 +18,8 @@ const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "a BIGINT, b BIGINT",
-        "SELECT a.id, b.id FROM asked a LEFT JOIN answered b ON b.k = a.k AND b.at - a.at >= INTERVAL '1' SECOND AND b.at \
-         - a.at < INTERVAL '4' SECOND",
+        "SELECT a.id, b.id FROM asked a LEFT JOIN answered b ON b.k = a.k AND b.at >= a.at + INTERVAL '1' SECOND AND \
+         a.at + INTERVAL '4' SECOND > b.at",
     ),
     (
         "a BIGINT, b BIGINT",
@@ -85,7 +85,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "SELECT count(*) FROM asked a JOIN answered b ON a.k = b.k AND a.at = b.at GROUP BY window(a.at, '1 minute')",
-        "not over the result of another aggregate or a join",
+        "comes from another aggregate or a join",
     ),
     (
         "SELECT a.id FROM asked a JOIN (SELECT k, max(at) AS at FROM answered GROUP BY k) b ON a.k = b.k AND a.at = b.at",
