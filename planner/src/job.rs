@@ -7,6 +7,7 @@
 
 use crate::binding::{Reading, stream_of};
 use crate::error::PlanError;
+use crate::joins::{self, JoinPlanner};
 use crate::materialized::{self, ViewQuery};
 use crate::session::{Planner, project_to};
 use crate::tables::{StreamRelation, Tables};
@@ -151,6 +152,7 @@ impl Planner {
         check_clock(&plan)?;
         let plan = fit(plan, target)?;
         let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+        let plan = joins::make_continuous(plan, &state)?;
         let plan = windows::make_continuous(plan, keeps == Keeps::View)?;
         let (plan, view) = match keeps {
             Keeps::Table => (windows::set_apart(plan)?, None),
@@ -160,7 +162,8 @@ impl Planner {
         check_row_wise(&plan, Stage::Planned)?;
         let logical = state.optimizer().optimize(plan, &state, |_, _| {})?;
         check_row_wise(&logical, Stage::Planned)?;
-        let physical = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner)]);
+        let physical =
+            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(WindowPlanner), Arc::new(JoinPlanner)]);
         let input = physical.create_physical_plan(&logical, &state).await?;
         let physical: Arc<dyn ExecutionPlan> = Arc::new(EpochSinkExec::new(target.name.clone(), input));
         let scanned = std::mem::take(&mut *scans.lock());
@@ -293,7 +296,8 @@ enum Stage {
     Planned,
 }
 
-/// Refuses what needs state or never ends.
+/// Refuses what needs state or never ends. In the query as it was written, what keeps state (or is decorrelated) is let
+/// through: [`joins`] and [`windows`] replace or refuse it.
 fn check_row_wise(plan: &LogicalPlan, stage: Stage) -> Result<(), PlanError> {
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
@@ -306,7 +310,9 @@ fn check_row_wise(plan: &LogicalPlan, stage: Stage) -> Result<(), PlanError> {
             | LogicalPlan::Unnest(_) => return Ok(TreeNodeRecursion::Continue),
             // By a window: anything else is refused when the windows are made, with what to write.
             LogicalPlan::Aggregate(_) | LogicalPlan::Extension(_) => return Ok(TreeNodeRecursion::Continue),
-            LogicalPlan::Distinct(_) | LogicalPlan::Join(_) | LogicalPlan::Window(_) if stage != Stage::Planned => {
+            LogicalPlan::Distinct(_) | LogicalPlan::Join(_) | LogicalPlan::Window(_) | LogicalPlan::Subquery(_)
+                if stage != Stage::Planned =>
+            {
                 return Ok(TreeNodeRecursion::Continue);
             }
             LogicalPlan::Sort(_) | LogicalPlan::Limit(_) if stage == Stage::WrittenView => {
@@ -330,8 +336,8 @@ fn check_row_wise(plan: &LogicalPlan, stage: Stage) -> Result<(), PlanError> {
     match refused {
         None => Ok(()),
         Some(part) => Err(PlanError::Invalid(format!(
-            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL) and aggregates by windows \
-             of event time. Run it as an ordinary SELECT over the job's table instead"
+            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL), aggregates by windows of \
+             event time and joins streams within bounds of it. Run it as an ordinary SELECT over the job's table instead"
         ))),
     }
 }

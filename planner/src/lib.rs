@@ -14,6 +14,7 @@ mod binding;
 mod duplicates;
 pub mod error;
 pub mod job;
+mod joins;
 mod materialized;
 mod rlike;
 pub mod session;

@@ -13,6 +13,7 @@
 pub mod epoch;
 pub mod epoch_sink;
 pub mod epoch_source;
+pub mod join;
 mod late;
 pub mod reused_plan;
 mod split_time;
@@ -25,6 +26,7 @@ pub mod window;
 pub use epoch::{EpochContext, EpochOutput, EpochTime, OutputSink, OutputWriter, run_epoch};
 pub use epoch_sink::EpochSinkExec;
 pub use epoch_source::EpochSourceExec;
+pub use join::IntervalJoinExec;
 pub use reused_plan::{NodeFigures, ReusedPlan};
 pub use states::{JobStates, OpenWindows, OperatorState, keeps_state};
 pub use stream_rows::{EventTime, StreamRows};

@@ -1,5 +1,6 @@
 //! The state of all stateful operators of a job: what lives longer than an epoch.
 
+use crate::join::IntervalJoinExec;
 use crate::window::exec::merge;
 use crate::window::state::{Closing, WindowState};
 use crate::window::{Aggregation, WindowAggregateExec};
@@ -53,9 +54,20 @@ impl Stateful for WindowAggregateExec {
     }
 }
 
+impl Stateful for IntervalJoinExec {
+    fn operator(&self) -> &str {
+        self.operator()
+    }
+
+    fn keeps(&self) -> Arc<dyn Keeps> {
+        Arc::new(self.state())
+    }
+}
+
 /// The node, if it is one that keeps state. Each kind has its line here.
 fn stateful(plan: &Arc<dyn ExecutionPlan>) -> Option<&dyn Stateful> {
-    plan.downcast_ref::<WindowAggregateExec>().map(|node| node as &dyn Stateful)
+    let window = plan.downcast_ref::<WindowAggregateExec>().map(|node| node as &dyn Stateful);
+    window.or_else(|| plan.downcast_ref::<IntervalJoinExec>().map(|node| node as &dyn Stateful))
 }
 
 /// What one operator keeps.

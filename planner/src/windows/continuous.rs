@@ -296,7 +296,7 @@ fn strip(expression: &Expr) -> &Expr {
 }
 
 /// Puts the expressions that columns stand for in their place, down to where rows come from.
-pub(super) fn resolve(expression: Expr, plan: &LogicalPlan) -> Result<(Expr, &LogicalPlan)> {
+pub(crate) fn resolve(expression: Expr, plan: &LogicalPlan) -> Result<(Expr, &LogicalPlan)> {
     let expression = expression.unalias_nested().data;
     let (replaced, below) = match plan {
         LogicalPlan::Projection(projection) => {

@@ -12,7 +12,7 @@
 //! The same query gives the same rows either way. `window(…)` of a tumbling window is an ordinary function; of windows
 //! that overlap it only stands for them until one of the two rewrites has replaced it.
 
-mod carry;
+pub(crate) mod carry;
 mod continuous;
 mod explode;
 mod functions;
@@ -22,9 +22,10 @@ mod sessions;
 mod syntax;
 mod whole;
 
-pub(crate) use continuous::make_continuous;
+pub(crate) use carry::stream_of;
+pub(crate) use continuous::{make_continuous, resolve};
 pub(crate) use explode::explode;
-pub(crate) use functions::register;
+pub(crate) use functions::{register, window_call};
 pub(crate) use node::WindowPlanner;
 pub(crate) use syntax::rewrite_syntax;
 pub(crate) use whole::{as_aggregate, reads_global, set_apart};

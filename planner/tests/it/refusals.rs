@@ -14,8 +14,6 @@ async fn refusal(sql: &str, target: &JobTarget) -> String {
 #[tokio::test]
 async fn what_needs_state_is_named() {
     let cases = [
-        ("SELECT l.body FROM logs l JOIN other_logs o ON l.body = o.body", "a join of streams"),
-        ("SELECT l.body FROM logs l, other_logs o", "a join of streams"),
         ("SELECT body FROM logs ORDER BY body", "ORDER BY"),
         ("SELECT body FROM logs LIMIT 10", "LIMIT"),
         ("SELECT DISTINCT ON (body) body FROM logs", "DISTINCT ON a stream"),
@@ -23,16 +21,28 @@ async fn what_needs_state_is_named() {
             "SELECT body FROM (SELECT body, row_number() OVER (ORDER BY body) AS n FROM logs) WHERE n = 1",
             "a window function (OVER) on a stream",
         ),
-        ("SELECT body FROM logs WHERE body IN (SELECT name FROM events)", "a subquery in an expression"),
+        ("SELECT body FROM logs WHERE body = (SELECT max(body) FROM other_logs)", "a subquery in an expression"),
         ("SELECT 'x'", "a part without a stream (VALUES, SELECT without FROM)"),
         ("SELECT body FROM logs UNION ALL SELECT 'x'", "a part without a stream (VALUES, SELECT without FROM)"),
     ];
     for (sql, part) in cases {
         let expected = format!(
-            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL) and aggregates by windows \
-             of event time. Run it as an ordinary SELECT over the job's table instead"
+            "a job can't have {part} yet: it works row by row (projections, filters, UNION ALL), aggregates by windows of \
+             event time and joins streams within bounds of it. Run it as an ordinary SELECT over the job's table instead"
         );
         assert_eq!(refusal(sql, &text_target()).await, expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn joins_without_event_times_are_refused() {
+    for sql in [
+        "SELECT l.body FROM logs l JOIN other_logs o ON l.body = o.body",
+        "SELECT l.body FROM logs l, other_logs o",
+        "SELECT body FROM logs WHERE body IN (SELECT name FROM events)",
+    ] {
+        let refusal = refusal(sql, &text_target()).await;
+        assert!(refusal.starts_with("a job's join needs bounds between the event times of both sides"), "{refusal}");
     }
 }
 

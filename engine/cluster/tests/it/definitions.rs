@@ -109,6 +109,6 @@ async fn an_explain_of_a_job_runs_nothing() {
         engine
             .error("EXPLAIN ANALYZE INSERT INTO shop.lake SELECT id, who, 'x' FROM shop.orders")
             .await
-            .contains("SHOW JOBS")
+            .contains("EXPLAIN ANALYZE JOB")
     );
 }

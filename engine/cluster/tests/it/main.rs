@@ -4,6 +4,7 @@ mod batch_is_stream;
 mod definitions;
 mod engine;
 mod inserts;
+mod joins;
 mod lifecycle;
 mod materialized;
 mod queries;

@@ -9,6 +9,7 @@
 //! | `backpressure` | a store that doesn't take rows stops the job from taking them |
 //! | `inputs` | identities, gaps, new splits, the end of input |
 //! | `once` | an insert over tables is there whole and once, or not at all; a stopped job goes on, a finished one doesn't |
+//! | `joins` | joins of two streams, over any cutting into epochs and lives: what a batch gives of the same rows |
 //! | `windows` | aggregates by window, over any cutting into epochs and lives: what a batch gives of the same rows |
 //! | `delivery` | a sink outside gets each row at least once, always under the same name |
 
@@ -18,6 +19,7 @@ mod delivery;
 mod faults;
 mod fencing;
 mod inputs;
+mod joins;
 mod memory_source;
 mod once;
 mod windows;

@@ -21,21 +21,21 @@ use std::time::Duration;
 
 const SECOND: i64 = 1_000_000;
 const DELAY: i64 = 5 * SECOND;
-const SPLITS: [&str; 3] = ["a", "b", "c"];
+pub(crate) const SPLITS: [&str; 3] = ["a", "b", "c"];
 /// Some day in 2026.
 const BEGIN: i64 = 1_795_564_800 * SECOND;
 
 /// A row as it was written, with the watermark of its split before it.
 #[derive(Debug, Clone)]
-struct Row {
-    time: Option<i64>,
-    key: Option<String>,
-    number: i64,
-    before: Option<i64>,
+pub(crate) struct Row {
+    pub(crate) time: Option<i64>,
+    pub(crate) key: Option<String>,
+    pub(crate) number: i64,
+    pub(crate) before: Option<i64>,
 }
 
 impl Row {
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let time = self.time.map_or_else(String::new, text_of);
         format!("{time}|{}|{}", self.key.as_deref().unwrap_or(""), self.number)
     }
@@ -49,7 +49,7 @@ fn text_of(micros: i64) -> String {
 }
 
 /// Rows of one split: time goes on by leaps, with rows that come early, late and very late, and a few without a time.
-fn rows_of(entropy: &dyn Entropy, count: usize) -> Vec<Row> {
+pub(crate) fn rows_of(entropy: &dyn Entropy, count: usize) -> Vec<Row> {
     let random = |below: i64| (entropy.next_u64() % below as u64) as i64;
     let (mut now, mut latest): (i64, Option<i64>) = (BEGIN, None);
     let mut rows = Vec::with_capacity(count);
@@ -69,7 +69,7 @@ fn rows_of(entropy: &dyn Entropy, count: usize) -> Vec<Row> {
     rows
 }
 
-fn stream() -> Schema {
+pub(crate) fn stream() -> Schema {
     Schema::new(vec![
         Field::new("ts", timestamp_type(), true),
         Field::new("k", DataType::Utf8View, true),
@@ -118,7 +118,7 @@ fn workload(window: &str, above: &str) -> Workload {
 }
 
 #[derive(Debug)]
-struct Rows(Arc<MemTable>);
+pub(crate) struct Rows(pub(crate) Arc<MemTable>);
 
 #[async_trait]
 impl Tables for Rows {
@@ -139,8 +139,8 @@ impl Tables for Rows {
     }
 }
 
-/// What a batch gives of all rows: each row in each of its windows that had not closed before it.
-async fn batch(rows: &[Row], window: &str, above: &str) -> Vec<String> {
+/// The rows as a table, with a column more: the watermark before each.
+pub(crate) fn batch_table(rows: &[Row]) -> Arc<MemTable> {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields: Vec<_> = stream().fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("before", time, true)));
@@ -154,7 +154,12 @@ async fn batch(rows: &[Row], window: &str, above: &str) -> Vec<String> {
         Arc::clone(&schema),
         vec![times(|r| r.time), Arc::new(keys), Arc::new(numbers), times(|r| r.before)],
     );
-    let tables = Arc::new(Rows(Arc::new(MemTable::try_new(schema, vec![vec![batch.unwrap()]]).unwrap())));
+    Arc::new(MemTable::try_new(schema, vec![vec![batch.unwrap()]]).unwrap())
+}
+
+/// What a batch gives of all rows: each row in each of its windows that had not closed before it.
+async fn batch(rows: &[Row], window: &str, above: &str) -> Vec<String> {
+    let tables = Arc::new(Rows(batch_table(rows)));
     let sql = format!(
         "(SELECT w.start AS starts, w.end AS ends, k, {FUNCTIONS} FROM (SELECT *, {window} AS w FROM events) AS e \
          WHERE before IS NULL OR w.end > before GROUP BY w, k)"
@@ -193,7 +198,7 @@ fn late(rows: &[(&str, Vec<Row>)], last_end: impl Fn(i64) -> i64) -> Vec<String>
 const LATE: &str = "SELECT _partition, _sequence_number, arrow_cast(event_time, 'Int64'), \
                     arrow_cast(watermark, 'Int64') FROM t";
 
-async fn end_life(world: &World, store: &CrashStore, process: Process) {
+pub(crate) async fn end_life(world: &World, store: &CrashStore, process: Process) {
     match world.random(6) {
         0 => {
             process.handle.end(Ending::Pause).await;
