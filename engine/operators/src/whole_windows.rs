@@ -52,7 +52,7 @@ fn over(inner: &Arc<dyn ExecutionPlan>, rows: &[Vec<RecordBatch>]) -> Result<Arc
     let replaced = Arc::clone(inner).transform_up(|node| {
         let Some(leaf) = node.downcast_ref::<ClosedRowsExec>() else { return node.reset_state().map(Transformed::yes) };
         let batches = rows.get(leaf.index).ok_or_else(|| internal_datafusion_err!("{} has no input", leaf.index))?;
-        let leaf = MemorySourceConfig::try_new_exec(&[batches.clone()], leaf.schema(), None)?;
+        let leaf = MemorySourceConfig::try_new_exec(std::slice::from_ref(batches), leaf.schema(), None)?;
         Ok(Transformed::yes(leaf as Arc<dyn ExecutionPlan>))
     });
     replaced.map(|plan| plan.data)

@@ -51,7 +51,7 @@ impl Parts {
 /// Puts a chunk's groups together to sessions: those that have ended before this watermark, and those that are open.
 pub(super) fn sessions(aggregation: &Aggregation, chunk: &RecordBatch, watermark: i64) -> Result<(Parts, Parts)> {
     let keys = aggregation.key_schema().fields().len();
-    let micros = |column: &ArrayRef| Ok::<_, arrow::error::ArrowError>(cast(column, &DataType::Int64)?);
+    let micros = |column: &ArrayRef| cast(column, &DataType::Int64);
     let width = chunk.num_columns();
     let (first, last) = (micros(chunk.column(width - 2))?, micros(chunk.column(width - 1))?);
     let (first, last) = (first.as_primitive::<Int64Type>(), last.as_primitive::<Int64Type>());
