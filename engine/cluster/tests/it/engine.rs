@@ -130,6 +130,21 @@ impl Engine {
         }
     }
 
+    /// Runs each query (with its table's columns) as a job over input that ends, and as a SELECT: both give the same rows.
+    pub(crate) async fn jobs_give_what_selects_give(&self, queries: &[(&str, &str)]) {
+        for (i, (columns, query)) in queries.iter().enumerate() {
+            let place = self.path(&format!("table{i}"));
+            self.rows(&format!("CREATE EXTERNAL TABLE out{i} ({columns}) STORED AS PARQUET LOCATION '{place}'")).await;
+            self.rows(&format!("CREATE JOB job{i} AS INSERT INTO out{i} {query}")).await;
+        }
+        for (i, (_, query)) in queries.iter().enumerate() {
+            assert_eq!(self.wait_for_state(&format!("job{i}"), "finished").await, "all input has been read");
+            let (found, expected) = (self.sorted(&format!("SELECT * FROM out{i}")).await, self.sorted(query).await);
+            assert!(expected.len() > 5, "{query}: {expected:?}");
+            assert!(found == expected, "{query}: {} rows instead of {}", found.len(), expected.len());
+        }
+    }
+
     /// Appends to a file of the folder `in`.
     pub(crate) fn append(&self, file: &str, text: &str) {
         use std::io::Write;

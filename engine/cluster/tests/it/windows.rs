@@ -230,25 +230,11 @@ async fn prepare(engine: &Engine) {
     }
 }
 
-async fn compare(engine: &Engine) {
-    for (i, (columns, query)) in QUERIES.iter().enumerate() {
-        let place = engine.path(&format!("table{i}"));
-        engine.rows(&format!("CREATE EXTERNAL TABLE out{i} ({columns}) STORED AS PARQUET LOCATION '{place}'")).await;
-        engine.rows(&format!("CREATE JOB job{i} AS INSERT INTO out{i} {query}")).await;
-    }
-    for (i, (_, query)) in QUERIES.iter().enumerate() {
-        assert_eq!(engine.wait_for_state(&format!("job{i}"), "finished").await, "all input has been read");
-        let (found, expected) = (engine.sorted(&format!("SELECT * FROM out{i}")).await, engine.sorted(query).await);
-        assert!(expected.len() > 5, "{query}: {expected:?}");
-        assert_eq!(found, expected, "{query}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_jobs_windows_are_those_of_the_select() {
     let engine = Engine::with(|options| salamander_cluster::HeadOptions { epoch_rows: 97, ..options }).await;
     prepare(&engine).await;
-    compare(&engine).await;
+    engine.jobs_give_what_selects_give(QUERIES).await;
     assert_eq!(engine.value("SELECT count(*) FROM typed$late_records").await, "0");
 }
 
@@ -270,7 +256,7 @@ async fn what_needs_rows_of_several_windows_is_refused() {
 async fn with_large_epochs_on_several_partitions() {
     let engine = Engine::with(|options| salamander_cluster::HeadOptions { job_partitions: 3, ..options }).await;
     prepare(&engine).await;
-    compare(&engine).await;
+    engine.jobs_give_what_selects_give(QUERIES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
