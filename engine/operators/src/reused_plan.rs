@@ -52,7 +52,7 @@ impl ReusedPlan {
     /// When a node can't be made anew.
     pub(crate) fn next(&mut self) -> Result<&Arc<dyn ExecutionPlan>> {
         if self.has_run {
-            self.totals = self.figures();
+            add(&self.plan, &mut self.totals);
             self.plan = reset_plan_states(Arc::clone(&self.plan))?;
         }
         self.has_run = true;
@@ -62,15 +62,20 @@ impl ReusedPlan {
     /// What each node has done, the sink first, each before those that it reads.
     pub fn figures(&self) -> Vec<NodeFigures> {
         let mut figures = self.totals.clone();
-        let mut nodes = figures.iter_mut();
-        visit(&self.plan, 0, &mut |node, _| {
-            if let (Some(figures), Some(metrics)) = (nodes.next(), node.metrics()) {
-                figures.rows += metrics.output_rows().unwrap_or(0) as u64;
-                figures.nanos += metrics.elapsed_compute().unwrap_or(0) as u64;
-            }
-        });
+        add(&self.plan, &mut figures);
         figures
     }
+}
+
+/// Adds what the nodes of a plan have counted.
+fn add(plan: &Arc<dyn ExecutionPlan>, figures: &mut [NodeFigures]) {
+    let mut nodes = figures.iter_mut();
+    visit(plan, 0, &mut |node, _| {
+        if let (Some(figures), Some(metrics)) = (nodes.next(), node.metrics()) {
+            figures.rows += metrics.output_rows().unwrap_or(0) as u64;
+            figures.nanos += metrics.elapsed_compute().unwrap_or(0) as u64;
+        }
+    });
 }
 
 fn visit(plan: &Arc<dyn ExecutionPlan>, depth: usize, see: &mut dyn FnMut(&Arc<dyn ExecutionPlan>, usize)) {

@@ -4,7 +4,8 @@ use crate::join::IntervalJoinExec;
 use crate::window::exec::merge;
 use crate::window::state::{Closing, WindowState};
 use crate::window::{Aggregation, WindowAggregateExec};
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err, internal_datafusion_err};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
@@ -220,4 +221,13 @@ pub(crate) fn operator_of(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
 fn find(plan: &Arc<dyn ExecutionPlan>, found: &mut dyn FnMut(&dyn Stateful)) {
     stateful(plan).into_iter().for_each(&mut *found);
     plan.children().into_iter().for_each(|child| find(child, found));
+}
+
+/// A column whose views point into buffers of their own: what is kept as state must not hold on to whole payloads.
+pub(crate) fn compact(column: ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        _ => column,
+    }
 }

@@ -5,8 +5,8 @@
 
 use super::spec::JoinSpec;
 use super::spec::Side;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
+use crate::states;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{Result, exec_err};
 use salamander_state::ChunkId;
@@ -132,12 +132,6 @@ impl Rows {
 
 /// The batch with views of its own, so that a row doesn't hold on to a whole payload.
 pub(super) fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
-    let column = |column: &ArrayRef| -> ArrayRef {
-        match column.data_type() {
-            DataType::Utf8View => std::sync::Arc::new(column.as_string_view().gc()),
-            DataType::BinaryView => std::sync::Arc::new(column.as_binary_view().gc()),
-            _ => std::sync::Arc::clone(column),
-        }
-    };
-    Ok(RecordBatch::try_new(batch.schema(), batch.columns().iter().map(column).collect())?)
+    let columns = batch.columns().iter().cloned().map(states::compact).collect();
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }

@@ -2,6 +2,7 @@
 
 use super::groups::Groups;
 use super::spec::WindowSpec;
+use crate::states::compact;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::DATAFUSION_VERSION;
@@ -204,14 +205,5 @@ impl Aggregation {
         let columns = columns.into_iter().map(compact).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(self.state_schema()?, columns, &options)?)
-    }
-}
-
-/// A column whose views point into buffers of their own.
-fn compact(column: ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
-        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-        _ => column,
     }
 }
